@@ -1,0 +1,160 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const defaultEngine = Epoll
+
+// epollEngine drives connections from one locked thread for each CPU.
+type epollEngine struct {
+	p       *Plan
+	workers []*epollWorker
+	phase   atomic.Pointer[string]
+}
+
+// order is a command to a worker's thread.
+type order struct {
+	do   func(w *epollWorker) error
+	done chan<- error
+}
+
+func newEpollEngine(p *Plan, conns int) (engine, error) {
+	cpus := p.CPUs
+	if len(cpus) == 0 {
+		cpus = []int{-1}
+	}
+	cpus = cpus[:min(len(cpus), conns)]
+	e := &epollEngine{p: p}
+	m := newMaterial(p)
+	for i, cpu := range cpus {
+		share := conns / len(cpus)
+		if i < conns%len(cpus) {
+			share++
+		}
+		w, err := newEpollWorker(p, m, share, i, len(cpus))
+		if err != nil {
+			e.close()
+			return nil, err
+		}
+		e.workers = append(e.workers, w)
+		started := make(chan error, 1)
+		go w.thread(cpu, started)
+		if err := <-started; err != nil {
+			e.close()
+			return nil, fmt.Errorf("pin the generator to CPU %d: %w", cpu, err)
+		}
+	}
+	return e, nil
+}
+
+// thread carries out orders on a thread of its own, which ends with it: its
+// affinity must not leak into the rest of the program.
+func (w *epollWorker) thread(cpu int, started chan<- error) {
+	defer close(w.gone)
+	runtime.LockOSThread()
+	started <- pinThread(cpu)
+	for o := range w.orders {
+		o.done <- o.do(w)
+	}
+}
+
+// each has all workers do the same at the same time, and ends them early when
+// ctx does.
+func (e *epollEngine) each(ctx context.Context, phase string, do func(w *epollWorker) error) error {
+	e.phase.Store(&phase)
+	for _, w := range e.workers {
+		w.stop.Store(ctx.Err() != nil)
+	}
+	unhook := context.AfterFunc(ctx, func() {
+		for _, w := range e.workers {
+			w.stop.Store(true)
+		}
+	})
+	defer unhook()
+	results := make(chan error, len(e.workers))
+	for _, w := range e.workers {
+		w.orders <- order{do, results}
+	}
+	var first error
+	for range e.workers {
+		if err := <-results; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (e *epollEngine) dial(ctx context.Context) error {
+	if e.p.Mode == Connect {
+		return nil
+	}
+	err := e.each(ctx, "dial", (*epollWorker).dialAll)
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+func (e *epollEngine) run(ctx context.Context, s segment) tally {
+	release := holdGC()
+	defer release()
+	start := nanos() + int64(50*time.Microsecond)*int64(len(e.workers))
+	quota := shares(s.requests, len(e.workers))
+	_ = e.each(ctx, "measure", func(w *epollWorker) error { // a worker's errors are in its tally
+		w.run(s, start, quota[w.index])
+		return nil
+	})
+	var sum tally
+	for _, w := range e.workers {
+		if err := sum.merge(&w.tally); err != nil {
+			sum.recordErrors++
+		}
+	}
+	// CPU time is the process's, so the workers measured the same thing.
+	sum.cpu = e.workers[0].cpu
+	return sum
+}
+
+// shares splits n into k parts that differ by 1 at most.
+func shares(n int64, k int) []int64 {
+	s := make([]int64, k)
+	for i := range s {
+		s[i] = n / int64(k)
+		if int64(i) < n%int64(k) {
+			s[i]++
+		}
+	}
+	return s
+}
+
+func (e *epollEngine) progress() (phase string, conns int, requests int64) {
+	if p := e.phase.Load(); p != nil {
+		phase = *p
+	}
+	for _, w := range e.workers {
+		conns += int(w.liveConns.Load())
+		requests += w.liveDone.Load()
+	}
+	return phase, conns, requests
+}
+
+func (e *epollEngine) close() {
+	for _, w := range e.workers {
+		close(w.orders)
+		<-w.gone
+		for i := range w.conns {
+			if w.conns[i].fd >= 0 {
+				_ = unix.Close(int(w.conns[i].fd))
+			}
+		}
+		_ = unix.Close(w.ep)
+	}
+	e.workers = nil
+}

@@ -1,0 +1,30 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
+
+var (
+	errUnasked  = errors.New("bytes came that no request had asked for")
+	errMismatch = errors.New("the reply differs from what the protocol prescribes")
+	errStatus   = errors.New("an HTTP reply had a status of 400 or above")
+	errShort    = errors.New("the server ended the stream before the reply was whole")
+	errBacklog  = errors.New("the server's backlog is full")
+	errNoReply  = errors.New("no whole reply came in time")
+)
+
+// dialError explains why no connection could be made.
+func dialError(t Target, err error) error {
+	hint := "is a server listening there?"
+	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = "no local port is free; use more targets, or fewer connections"
+	case errors.Is(err, syscall.EMFILE):
+		hint = "no descriptor is free; raise ulimit -n, or use fewer connections"
+	case errors.Is(err, syscall.ETIMEDOUT):
+		hint = "it does not answer; is the address right?"
+	}
+	return badInput("connect to %s: %v (%s)", fmt.Sprint(t), err, hint)
+}
