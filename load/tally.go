@@ -132,3 +132,12 @@ func (t *tally) merge(o *tally) error {
 	}
 	return nil
 }
+
+// extend adds a tally that was taken after this one.
+func (t *tally) extend(o *tally) error {
+	elapsed, wall := t.elapsed+o.elapsed, t.cpuWall+o.cpuWall
+	err := t.merge(o)
+	t.elapsed, t.cpuWall = elapsed, wall
+	t.alive = o.alive
+	return err
+}
