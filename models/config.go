@@ -50,8 +50,9 @@ type Config struct {
 	// 0 lets the kernel choose) or, for "unix", a path.
 	Address string
 
-	// Service answers. It is required.
-	Service Service
+	// Service answers. It is required. JSON leaves it out, because a service is
+	// code: send its Name beside the configuration, and ParseService there.
+	Service Service `json:"-"`
 
 	// ReadBuffer is the size in bytes of one read, 1 to 16 MiB; default 4 KiB.
 	// Larger buffers save system calls on large messages and cost memory on
