@@ -31,8 +31,9 @@ type Subject interface {
 	// kernel tick.
 	CPU() (time.Duration, error)
 
-	// Quiesce waits, for a bounded time, until the server is blocked.
-	Quiesce(ctx context.Context) error
+	// Quiesce waits, for a bounded time, until the server is blocked, and tells
+	// whether it is.
+	Quiesce(ctx context.Context) (blocked bool, err error)
 
 	// Count counts what the server does until stop is called, which returns the
 	// counts. Counting may slow the server down.
@@ -302,7 +303,12 @@ type lane struct {
 	counts  Counts
 	before  Allocations
 	cpuFrom time.Duration
+	running int // readings of the CPU clock while the server still ran
 }
+
+// clockStep is what a CPU clock read from a running process may be off by: a
+// tick of a kernel built for 250 Hz.
+const clockStep = 4 * time.Millisecond
 
 // round runs one round; turn numbers it for the order.
 func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int) (r *Round, err error) {
@@ -412,8 +418,12 @@ func balanced(k, slices, turn int) []int {
 
 // blockedCPU reads the CPU clock once the server is blocked.
 func (l *lane) blockedCPU(ctx context.Context) (time.Duration, error) {
-	if err := l.subject.Quiesce(ctx); err != nil {
+	blocked, err := l.subject.Quiesce(ctx)
+	if err != nil {
 		return 0, err
+	}
+	if !blocked {
+		l.running++
 	}
 	return l.subject.CPU()
 }
@@ -460,11 +470,11 @@ func (l *lane) count(ctx context.Context, seg segment, slices int) error {
 			break
 		}
 	}
-	_ = l.subject.Quiesce(ctx) // else the last events are not counted, a few in many thousands
+	_, quiet := l.subject.Quiesce(ctx) // the last events belong to these requests
 	counts, e := stop()
 	l.counts = counts
 	l.sum.lost += l.counted.lost
-	return errors.Join(err, e)
+	return errors.Join(err, quiet, e)
 }
 
 // sample closes the contender's accounts.
@@ -484,6 +494,10 @@ func (l *lane) sample(ctx context.Context, steal *float64) (*Sample, error) {
 			serverCPU: &l.cpu, wall: l.wall, steal: steal,
 			processes: l.session.processes, genCPUs: max(1, len(p.CPUs)),
 		}),
+	}
+	if off := time.Duration(l.running) * clockStep; off > l.cpu/100 {
+		s.Valid.CPU = false
+		s.Reasons = append(s.Reasons, fmt.Sprintf("cpu: the clock was read %d times while the server still ran, so it may be off by %v in %v", l.running, off, l.cpu))
 	}
 	counted := l.counted.completed + l.counted.drained
 	perOp := func(n *uint64) *float64 {
