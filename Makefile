@@ -1,0 +1,64 @@
+# netbench: make help lists what there is.
+
+GO        ?= go
+BENCH     ?= .
+TIME      ?= 1s
+COUNT     ?= 3
+PKGS      ?= ./models/goroutine
+RUNS      ?= results/runs
+ROUNDS    ?= 12
+NETBENCH   = bin/netbench
+PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race bench compare calibrate lint cross clean scale proof-generator proof-interleave
+
+help: ## list the targets
+	@echo "netbench: a laboratory for Go network servers"
+	@echo
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "make bench: BENCH=$(BENCH) (regular expression) TIME=$(TIME) (measured each) COUNT=$(COUNT) (repetitions)"
+
+build: ## build bin/netbench
+	@$(GO) build -trimpath -o $(NETBENCH) ./cmd/netbench
+
+test: ## run all tests
+	$(GO) test ./...
+
+race: ## run all tests under the race detector
+	$(GO) test -race ./...
+
+bench: build ## measure, print a table, keep the run in results/runs
+	@$(GO) test -v -run '^$$' -bench '$(BENCH)' -benchtime $(TIME) -count $(COUNT) -timeout 60m $(PKGS) | $(NETBENCH) record -dir $(RUNS)
+
+compare: build ## set two runs side by side: OLD=file NEW=file, else the last two
+	@$(NETBENCH) compare -dir $(RUNS) $(OLD) $(NEW)
+
+calibrate: build ## measure the generator beside a C client, and wrk if it is installed
+	@$(NETBENCH) calibrate -rounds $(ROUNDS)
+
+lint: ## check formatting, go vet, staticcheck
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+cross: ## build and vet for every platform
+	@for p in $(PLATFORMS); do \
+		echo "build and vet $$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./... || exit 1; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; \
+	done
+
+clean: ## remove what was built; runs stay
+	rm -rf bin
+	$(GO) clean -testcache
+
+scale: ## tier ci: 15,000 connections in one process, 60,000 over several
+	NETBENCH_TIER=ci $(GO) test -count=1 -v -run '^TestScale' ./load
+
+proof-generator: build ## tier proof: the generator beside a C client and wrk; writes docs/generator.md
+	NETBENCH_TIER=proof $(NETBENCH) calibrate -rounds 16 -markdown docs/generator.md
+
+proof-interleave: ## tier proof: 48 rounds of twins, swapped, and 5 % slower; writes docs/interleave.md
+	NETBENCH_TIER=proof $(GO) test -count=1 -v -timeout 0 -run '^TestProofInterleave' ./models/goroutine
