@@ -1,0 +1,188 @@
+package goroutine
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"netbench/models"
+)
+
+// Waits between accepts that fail for want of something: the first, and the
+// longest.
+const (
+	firstBackoff = 5 * time.Millisecond
+	lastBackoff  = time.Second
+)
+
+// queueMax bounds how many connections Shutdown takes from the backlog: none is
+// ever longer.
+const queueMax = 65535
+
+// Serve accepts connections until Shutdown or Close. It takes a slot first, so
+// at MaxConns it does not accept, or, with Reject, closes what it accepts.
+//
+// An accept that fails because the process or the host lacks descriptors or
+// memory, or because the peer has gone already, is retried after 5 ms, then
+// after twice as long each time up to 1 s, until one succeeds.
+func (s *server) Serve() error {
+	s.mu.Lock()
+	switch {
+	case s.draining.Load() || s.closed:
+		s.mu.Unlock()
+		return models.ErrServerClosed
+	case s.served:
+		s.mu.Unlock()
+		return errors.New("goroutine: Serve was called twice (make another server)")
+	}
+	s.served, s.accepting = true, true
+	s.running.Add(1)
+	s.mu.Unlock()
+
+	err := s.accept()
+	if err == nil {
+		<-s.swept // from here on nobody else sets the listener's deadline
+		s.acceptQueued()
+		err = models.ErrServerClosed
+	}
+	_ = s.listener.Close()
+	s.mu.Lock()
+	s.accepting = false
+	s.checkDrained()
+	s.mu.Unlock()
+	s.running.Done()
+	return err
+}
+
+// accept accepts until Shutdown or Close begins, then returns nil, or until the
+// listener is beyond use.
+func (s *server) accept() error {
+	var backoff time.Duration
+	for {
+		if !s.reserve(s.drain) {
+			return nil
+		}
+		nc, err := s.listener.Accept()
+		if err == nil {
+			backoff = 0
+			s.take(nc)
+			continue
+		}
+		s.unreserve()
+		select {
+		case <-s.drain:
+			return nil
+		default:
+		}
+		if !temporary(err) {
+			return fmt.Errorf("goroutine: accept on %v: %w", s.Addr(), err)
+		}
+		if backoff = s.backOff(backoff, s.drain); backoff == 0 {
+			return nil
+		}
+	}
+}
+
+// acceptQueued accepts what was in the backlog when Shutdown began, and with it
+// what comes until the backlog is empty for a moment: the kernel would reset all
+// of it when the listener is closed, and there may be whole requests on it. At
+// MaxConns it waits for slots, which the drain frees.
+func (s *server) acceptQueued() {
+	var backoff time.Duration
+	for range queueMax {
+		ready, known := queued(s.listener)
+		if known && !ready {
+			return
+		}
+		if !s.reserve(s.killed) {
+			return
+		}
+		// The deadline is for a connection that was reset while it waited and
+		// so is not there any more, and for platforms that cannot tell.
+		_ = s.listener.SetDeadline(time.Now().Add(shortWait))
+		nc, err := s.listener.Accept()
+		if err == nil {
+			backoff = 0
+			s.take(nc)
+			continue
+		}
+		s.unreserve()
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && known:
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded), !temporary(err):
+			return
+		}
+		if backoff = s.backOff(backoff, s.killed); backoff == 0 {
+			return
+		}
+	}
+}
+
+// shortWait is how long a look at something that should be there may take.
+const shortWait = 100 * time.Millisecond
+
+// reserve takes a slot before a connection is accepted. At MaxConns it waits for
+// one, unless connections beyond it are rejected. It returns false when end is
+// closed.
+func (s *server) reserve(end <-chan struct{}) bool {
+	if s.slots == nil || s.cfg.OnLimit == models.Reject {
+		select {
+		case <-end:
+			return false
+		default:
+			return true
+		}
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	case <-end:
+		return false
+	}
+}
+
+// unreserve undoes reserve when no connection came.
+func (s *server) unreserve() {
+	if s.cfg.OnLimit == models.Wait {
+		s.release()
+	}
+}
+
+// take admits a connection, or closes it if it is beyond MaxConns. It ends the
+// stream before it closes, so that the peer sees an end rather than a reset even
+// if it has sent something already.
+func (s *server) take(nc net.Conn) {
+	if s.slots != nil && s.cfg.OnLimit == models.Reject {
+		select {
+		case s.slots <- struct{}{}:
+		default:
+			s.mu.Lock()
+			s.totals.Rejected++
+			s.mu.Unlock()
+			closeWrite(nc)
+			_ = nc.Close()
+			return
+		}
+	}
+	s.admit(nc)
+}
+
+// backOff counts a failed accept and waits, longer than the last time. It
+// returns how long it has waited, or 0 when end was closed meanwhile.
+func (s *server) backOff(last time.Duration, end <-chan struct{}) time.Duration {
+	s.mu.Lock()
+	s.totals.AcceptErrors++
+	s.mu.Unlock()
+	wait := min(max(2*last, firstBackoff), lastBackoff)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return wait
+	case <-end:
+		return 0
+	}
+}

@@ -1,0 +1,14 @@
+package goroutine_test
+
+import (
+	"testing"
+
+	"netbench/models/goroutine"
+	"netbench/models/modeltest"
+)
+
+func TestConformance(t *testing.T) { modeltest.Run(t, goroutine.New) }
+
+func TestConformanceOfNaiveBuffers(t *testing.T) {
+	modeltest.Run(t, goroutine.Factory(goroutine.Options{NaiveBuffers: true}))
+}
