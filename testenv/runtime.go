@@ -1,0 +1,96 @@
+package testenv
+
+import (
+	"runtime"
+	"runtime/metrics"
+	"slices"
+)
+
+// Runtime is what the Go runtime of a server knows, from package
+// runtime/metrics. CPU seconds are estimates of the runtime: it counts the time
+// that its processors spend in each class, whether or not the operating system
+// lets them run, and brings the sums up to date at the end of a collection, so
+// they are zero before the first.
+type Runtime struct {
+	GoVersion  string `json:"go_version"`
+	GoMaxProcs int    `json:"gomaxprocs"`
+	GOGC       int    `json:"gogc"`       // percent; -1 if off
+	GOMEMLIMIT int64  `json:"gomemlimit"` // bytes; the largest int64 if there is none
+
+	Goroutines int `json:"goroutines"` // live now, among them a handful of the control channel
+
+	Mallocs    uint64 `json:"mallocs"`     // objects allocated so far, tiny ones too
+	AllocBytes uint64 `json:"alloc_bytes"` // bytes allocated so far
+
+	HeapLive    uint64 `json:"heap_live"`    // bytes that the last collection found in use
+	HeapObjects uint64 `json:"heap_objects"` // bytes of live objects and garbage not yet swept
+	HeapInuse   uint64 `json:"heap_inuse"`   // bytes of spans with at least one object
+	StackInuse  uint64 `json:"stack_inuse"`  // bytes of goroutine stacks
+	Mapped      uint64 `json:"mapped"`       // bytes that the runtime has mapped in all, less those given back
+
+	GCCycles uint64    `json:"gc_cycles"`
+	GCCPU    float64   `json:"gc_cpu_s"`    // CPU seconds of collection, idle marking too
+	IdleCPU  float64   `json:"idle_cpu_s"`  // CPU seconds that the processors had nothing to do
+	TotalCPU float64   `json:"total_cpu_s"` // CPU seconds that the processors had: GOMAXPROCS times the wall clock
+	Pauses   Histogram `json:"pauses"`      // stop-the-world pauses of collections, two in each
+}
+
+// readRuntime asks the runtime of this process. Every name is one of Go 1.26; a
+// test makes sure that the runtime knows them all.
+func readRuntime() Runtime {
+	samples := make([]metrics.Sample, len(metricNames))
+	for i, name := range metricNames {
+		samples[i].Name = name
+	}
+	metrics.Read(samples)
+	at := func(name string) metrics.Value { return samples[slices.Index(metricNames, name)].Value }
+	count := func(name string) uint64 { return at(name).Uint64() }
+	return Runtime{
+		GoVersion:  runtime.Version(),
+		GoMaxProcs: int(count(mGoMaxProcs)),
+		GOGC:       int(int64(count(mGOGC))), // off is the largest uint64
+		GOMEMLIMIT: int64(count(mGOMEMLIMIT)),
+		Goroutines: int(count(mGoroutines)),
+		// The runtime counts blocks for tiny objects apart from the objects.
+		Mallocs:     count(mAllocs) + count(mTinyAllocs),
+		AllocBytes:  count(mAllocBytes),
+		HeapLive:    count(mHeapLive),
+		HeapObjects: count(mHeapObjects),
+		HeapInuse:   count(mHeapObjects) + count(mHeapUnused),
+		StackInuse:  count(mStacks),
+		Mapped:      count(mMapped) - count(mReleased),
+		GCCycles:    count(mGCCycles),
+		GCCPU:       at(mGCCPU).Float64(),
+		IdleCPU:     at(mIdleCPU).Float64(),
+		TotalCPU:    at(mTotalCPU).Float64(),
+		Pauses:      fromRuntime(at(mPauses).Float64Histogram()),
+	}
+}
+
+// The runtime's names of what is read.
+const (
+	mGoMaxProcs  = "/sched/gomaxprocs:threads"
+	mGOGC        = "/gc/gogc:percent"
+	mGOMEMLIMIT  = "/gc/gomemlimit:bytes"
+	mGoroutines  = "/sched/goroutines:goroutines"
+	mAllocs      = "/gc/heap/allocs:objects"
+	mTinyAllocs  = "/gc/heap/tiny/allocs:objects"
+	mAllocBytes  = "/gc/heap/allocs:bytes"
+	mHeapLive    = "/gc/heap/live:bytes"
+	mHeapObjects = "/memory/classes/heap/objects:bytes"
+	mHeapUnused  = "/memory/classes/heap/unused:bytes"
+	mReleased    = "/memory/classes/heap/released:bytes"
+	mStacks      = "/memory/classes/heap/stacks:bytes"
+	mMapped      = "/memory/classes/total:bytes"
+	mGCCycles    = "/gc/cycles/total:gc-cycles"
+	mGCCPU       = "/cpu/classes/gc/total:cpu-seconds"
+	mIdleCPU     = "/cpu/classes/idle:cpu-seconds"
+	mTotalCPU    = "/cpu/classes/total:cpu-seconds"
+	mPauses      = "/sched/pauses/total/gc:seconds"
+)
+
+var metricNames = []string{
+	mGoMaxProcs, mGOGC, mGOMEMLIMIT, mGoroutines, mAllocs, mTinyAllocs, mAllocBytes,
+	mHeapLive, mHeapObjects, mHeapUnused, mReleased, mStacks, mMapped,
+	mGCCycles, mGCCPU, mIdleCPU, mTotalCPU, mPauses,
+}
