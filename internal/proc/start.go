@@ -166,6 +166,11 @@ func childEnv(o Options) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return len(o.CPUs) > 0 && strings.HasPrefix(v, "GOMAXPROCS=")
 	})
+	// A build with the race detector sleeps for a second when it exits, unless
+	// told otherwise, which is most of the life of a test's child.
+	if _, set := os.LookupEnv("GORACE"); !set {
+		env = append(env, "GORACE=atexit_sleep_ms=0")
+	}
 	env = append(env, o.Env...)
 	if o.GoMaxProcs > 0 {
 		env = append(env, "GOMAXPROCS="+strconv.Itoa(o.GoMaxProcs))
