@@ -31,9 +31,48 @@ type segment struct {
 	seed     uint64
 }
 
+// connState is what a connection of an engine is about to do.
+type connState uint8
+
+const (
+	connClosed  connState = iota // not dialled yet, or between two cycles
+	connDialing                  // connect is under way
+	connOpen
+	connLost // ended unasked; not used again
+)
+
+// slot is a request that is under way.
+type slot struct {
+	due, sent int64
+}
+
+const (
+	// dialsAtOnce keeps a burst of dials below the smallest usual backlog.
+	dialsAtOnce = 100
+
+	// scanEvery is how often time-outs are looked for, ns.
+	scanEvery = int64(100 * time.Millisecond)
+
+	// interruptGrace is how long replies are waited for once the user
+	// interrupts.
+	interruptGrace = 200 * time.Millisecond
+)
+
 func newEngine(p *Plan, conns int) (engine, error) {
 	if p.Engine == Epoll {
 		return newEpollEngine(p, conns)
 	}
 	return newPortableEngine(p, conns)
+}
+
+// shares splits n into k parts that differ by 1 at most.
+func shares(n int64, k int) []int64 {
+	s := make([]int64, k)
+	for i := range s {
+		s[i] = n / int64(k)
+		if int64(i) < n%int64(k) {
+			s[i]++
+		}
+	}
+	return s
 }

@@ -62,24 +62,25 @@ func echo(c net.Conn) {
 	}
 }
 
-
 func TestSmoke(t *testing.T) {
 	addr := serveTest(t, "tcp", "127.0.0.1:0", echo)
-	for _, mode := range Modes {
-		target, err := ParseTarget(context.Background(), "tcp://"+addr)
-		require.NoError(t, err)
-		p := Plan{Targets: []Target{target}, Mode: mode, Duration: time.Second, Conns: 100}
-		if mode == Open {
-			p.Rate = 5000
-		}
-		if mode == Stream {
-			p.Pipeline = 4
-		}
-		r, err := Run(context.Background(), p)
-		require.NoError(t, err)
-		t.Logf("%s: %+v", mode, r)
-		if r.LittleResidual != nil {
-			t.Log(*r.Latency.P50, *r.Latency.Mean, *r.LittleResidual)
+	for _, eng := range []EngineKind{Epoll, Portable} {
+		for _, mode := range Modes {
+			target, err := ParseTarget(context.Background(), "tcp://"+addr)
+			require.NoError(t, err)
+			p := Plan{Targets: []Target{target}, Mode: mode, Duration: 200 * time.Millisecond, Conns: 100, Engine: eng}
+			if mode == Open {
+				p.Rate = 5000
+			}
+			if mode == Stream {
+				p.Pipeline = 4
+			}
+			r, err := Run(context.Background(), p)
+			require.NoError(t, err)
+			t.Logf("%s: %+v", mode, r)
+			if r.LittleResidual != nil {
+				t.Log(*r.Latency.P50, *r.Latency.Mean, *r.LittleResidual)
+			}
 		}
 	}
 }

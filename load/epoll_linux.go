@@ -122,18 +122,6 @@ func (e *epollEngine) run(ctx context.Context, s segment) tally {
 	return sum
 }
 
-// shares splits n into k parts that differ by 1 at most.
-func shares(n int64, k int) []int64 {
-	s := make([]int64, k)
-	for i := range s {
-		s[i] = n / int64(k)
-		if int64(i) < n%int64(k) {
-			s[i]++
-		}
-	}
-	return s
-}
-
 func (e *epollEngine) progress() (phase string, conns int, requests int64) {
 	if p := e.phase.Load(); p != nil {
 		phase = *p

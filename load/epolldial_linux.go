@@ -38,27 +38,12 @@ func newSockaddr(t Target) (*sockaddr, error) {
 	return &sockaddr{domain: unix.AF_INET6, sa: sa}, nil
 }
 
-const (
-	// connsPerSource is how many connections go from one source address to one
-	// target: less than the 28,232 ports that Linux hands out by default.
-	connsPerSource = 20_000
-
-	// connectSources is the number of source addresses that connect mode takes
-	// in turn, so that ports in TIME_WAIT stay few on each.
-	connectSources = 16
-
-	// dialsAtOnce keeps a burst of dials below the smallest usual backlog.
-	dialsAtOnce = 100
-)
-
-// source returns the loopback address that the next connection comes from: the
-// first ones use the kernel's choice.
-func (w *epollWorker) source() (addr [4]byte, set bool) {
-	n := w.p.source + w.dialled/(connsPerSource*len(w.addrs))
+// source returns the loopback address that connection i is to come from next.
+func (w *epollWorker) source(i int) (addr [4]byte, set bool) {
 	if w.p.Mode == Connect {
-		n = w.p.source*connectSources + w.dialled%connectSources
+		return connectSource(w.shard, w.dialled)
 	}
-	return [4]byte{127, byte(1 + n/62500), byte(n / 250 % 250), byte(2 + n%250)}, n > 0
+	return heldSource(i*w.shards+w.shard, len(w.addrs))
 }
 
 // dial begins to connect. It returns false where the kernel has no room in a
@@ -79,7 +64,7 @@ func (w *epollWorker) dial(i int, c *epollConn) bool {
 	if t.domain != unix.AF_UNIX {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
-	if src, set := w.source(); err == nil && set && t.loop4 {
+	if src, set := w.source(i); err == nil && set && t.loop4 {
 		if err = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err == nil {
 			err = unix.Bind(fd, &unix.SockaddrInet4{Addr: src})
 		}
@@ -171,7 +156,7 @@ func (w *epollWorker) dialAll() error {
 				break
 			}
 			next++
-			if w.lost > 0 && w.liveConns.Load() == 0 && w.lost >= min(int64(len(w.conns)), dialsAtOnce) {
+			if w.firstFailed != nil && w.liveConns.Load() == 0 && w.lost >= min(int64(len(w.conns)), dialsAtOnce) {
 				return w.dialError() // nobody is there; do not try thousands of times
 			}
 		}
@@ -184,7 +169,7 @@ func (w *epollWorker) dialAll() error {
 			w.scan(now)
 		}
 	}
-	if w.liveConns.Load() == 0 && !w.stop.Load() {
+	if w.firstFailed != nil && w.liveConns.Load() == 0 && !w.stop.Load() {
 		return w.dialError()
 	}
 	return nil

@@ -4,13 +4,9 @@ import (
 	"time"
 )
 
-const (
-	scanEvery = int64(100 * time.Millisecond)
-
-	// sendsAtOnce bounds the sends of an open loop between two looks at what
-	// came back, so that catching up does not delay the reading of replies.
-	sendsAtOnce = 32
-)
+// sendsAtOnce bounds the sends of an open loop between two looks at what came
+// back, so that catching up does not delay the reading of replies.
+const sendsAtOnce = 32
 
 // run drives one segment that starts at start, then drains.
 func (w *epollWorker) run(s segment, start, quota int64) {
@@ -127,7 +123,7 @@ func (w *epollWorker) drain() {
 	inSystem := w.inSystem
 	grace := w.p.Grace
 	if w.stop.Load() {
-		grace = min(grace, 200*time.Millisecond)
+		grace = min(grace, interruptGrace)
 	}
 	until := nanos() + int64(grace)
 	for {

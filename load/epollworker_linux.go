@@ -9,16 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connState is what a connection of the epoll engine is about to do.
-type connState uint8
-
-const (
-	connClosed  connState = iota // not dialled yet, or between two cycles
-	connDialing                  // connect is under way
-	connOpen
-	connLost // ended unasked; not used again
-)
-
 // epollConn is one connection. There may be tens of thousands of them: it holds
 // no buffer.
 type epollConn struct {
@@ -31,11 +21,6 @@ type epollConn struct {
 	reissue  int16 // places for requests to be given back when redialled
 	owed     int64 // bytes of them still to be written
 	since    int64 // when dialling began
-}
-
-// slot is a request that is under way.
-type slot struct {
-	due, sent int64
 }
 
 // epollWorker drives its connections from one thread. Only the fields marked so

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -54,30 +55,14 @@ func (c ErrorCounts) Map() map[string]int64 {
 	return m
 }
 
-// failure is an error of a known kind.
-type failure struct {
-	kind ErrorKind
-	err  error
-}
-
-func (f *failure) Error() string { return fmt.Sprintf("%s: %v", f.kind, f.err) }
-func (f *failure) Unwrap() error { return f.err }
-
-func fail(kind ErrorKind, format string, args ...any) *failure {
-	return &failure{kind: kind, err: fmt.Errorf(format, args...)}
-}
-
 // classify gives an error of the operating system its kind.
 func classify(err error, otherwise ErrorKind) ErrorKind {
-	var f *failure
 	switch {
-	case errors.As(err, &f):
-		return f.kind
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		return TimeoutError
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return ShortError
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case isReset(err):
 		return ResetError
 	}
 	return otherwise

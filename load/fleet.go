@@ -29,9 +29,9 @@ type fleet struct {
 
 // share is what a generator process is told.
 type share struct {
-	Plan                 Plan
-	Conns                int
-	Shard, Shards, Start int
+	Plan          Plan
+	Conns         int
+	Shard, Shards int
 }
 
 // order and answer of the operation "run".
@@ -61,7 +61,7 @@ func newFleet(ctx context.Context, p *Plan, n int) (engine, error) {
 			defer func() { <-slots }()
 			child, err := proc.Start(ctx, proc.Options{
 				Role:       "generator",
-				Spec:       share{Plan: *p, Conns: int(conns[i]), Shard: i, Shards: n, Start: i},
+				Spec:       share{Plan: *p, Conns: int(conns[i]), Shard: i, Shards: n},
 				CPUs:       p.CPUs,
 				GoMaxProcs: max(1, len(p.CPUs)) + 1,
 			})
@@ -193,7 +193,7 @@ func serveShare(ctx context.Context, ch *proc.Channel, spec json.RawMessage) err
 		return err
 	}
 	p := s.Plan
-	p.shard, p.shards, p.source = s.Shard, s.Shards, s.Start
+	p.shard, p.shards = s.Shard, s.Shards
 	eng, err := newEngine(&p, s.Conns)
 	if err != nil {
 		return err

@@ -89,7 +89,8 @@ type Plan struct {
 	Engine EngineKind
 
 	// CPUs is the generator's CPU set, one thread on each; empty means one
-	// thread that is not pinned.
+	// thread that is not pinned. The portable engine runs on what the process
+	// may run on.
 	CPUs []int
 
 	// Processes is the number of generator processes; 0 means as many as the
@@ -114,7 +115,6 @@ type Plan struct {
 	Progress func(Progress) `json:"-"`
 
 	shard, shards int // which part of the whole this process is
-	source        int // first source address, see sourceAddr
 }
 
 // Progress is the state of a run that is under way.

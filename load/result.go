@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -170,7 +171,7 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 	r.Latency, r.Service = quantiles(r.hist.latency), quantiles(r.hist.service)
 	r.ConnWait, r.SendLag, r.Connect = quantiles(r.hist.connWait), quantiles(r.hist.sendLag), quantiles(r.hist.connect)
 	if t.cpuWall > 0 {
-		r.GeneratorCPU = t.cpu.Seconds() / t.cpuWall.Seconds() / float64(max(1, c.genCPUs))
+		r.GeneratorCPU = t.cpu.Seconds() / t.cpuWall.Seconds() / float64(generatorCPUs(p, c))
 	}
 	if t.completed > 0 {
 		r.GeneratorPerOp = float64(t.cpu) / float64(t.completed)
@@ -190,6 +191,19 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 	}
 	r.judge(p.Thresholds, t)
 	return r
+}
+
+// generatorCPUs is the number of CPUs that the generator may use: its set, or
+// else one for each of its threads, as far as there are so many.
+func generatorCPUs(p *Plan, c circumstances) int {
+	if len(p.CPUs) > 0 {
+		return c.genCPUs
+	}
+	threads := max(1, c.processes)
+	if p.Engine == Portable {
+		threads *= runtime.GOMAXPROCS(0)
+	}
+	return min(threads, runtime.NumCPU())
 }
 
 // judge fills in Limit, Valid and Reasons. See the package comment and

@@ -102,8 +102,7 @@ type tally struct {
 
 	cpu     time.Duration // of the generator's threads and runtime, window and drain
 	cpuWall time.Duration // wall time that cpu belongs to
-	firstAt int64         // first failure, for the message
-	first   string
+	first   string        // first failure, for the message
 }
 
 // merge adds a tally that was taken at the same time by another thread or

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -30,8 +31,8 @@ type Target struct {
 	raw      string
 }
 
-// String is the URL that the target was parsed from.
-func (t Target) String() string { return t.raw }
+// String is the URL that the target was parsed from, or its address.
+func (t Target) String() string { return cmp.Or(t.raw, t.Address) }
 
 // schemes lists what ParseTarget takes, as error messages show it.
 const schemes = "tcp://host:port, frame://host:port, line://host:port, unix:///path or http://host:port/path"

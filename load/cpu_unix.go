@@ -1,0 +1,18 @@
+//go:build unix && !linux
+
+package load
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// processCPU is the CPU time that this process has used, all threads together.
+func processCPU() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
