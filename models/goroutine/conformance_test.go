@@ -10,5 +10,5 @@ import (
 func TestConformance(t *testing.T) { modeltest.Run(t, goroutine.New) }
 
 func TestConformanceOfNaiveBuffers(t *testing.T) {
-	modeltest.Run(t, goroutine.Factory(goroutine.Options{NaiveBuffers: true}))
+	modeltest.Run(t, goroutine.Factory(goroutine.Options{NaiveBuffers: true}), modeltest.Short())
 }

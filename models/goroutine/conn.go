@@ -60,15 +60,23 @@ func (c *conn) addTo(total *models.Stats) {
 	total.Paused += c.paused.Load()
 }
 
-// serve is the life of a connection.
-func (c *conn) serve() {
+func newConn(s *server, nc net.Conn) *conn {
+	return &conn{s: s, nc: nc, need: 1, mark: math.MaxInt64}
+}
+
+// begin gets what the connection needs to be served.
+func (c *conn) begin() {
 	c.session = c.s.service.Open()
-	c.need, c.mark = 1, math.MaxInt64
 	if !c.s.opts.NaiveBuffers {
 		c.base = c.s.buffers.read()
 		c.buf = c.base.b
 	}
 	c.setDeadlines()
+}
+
+// serve is the life of a connection.
+func (c *conn) serve() {
+	c.begin()
 	how := c.run()
 	switch how {
 	case parting:

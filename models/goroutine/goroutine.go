@@ -173,7 +173,7 @@ func (s *server) admit(nc net.Conn) {
 		s.release()
 		return
 	}
-	c := &conn{s: s, nc: nc}
+	c := newConn(s, nc)
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
