@@ -23,6 +23,16 @@ type Ratio struct {
 // the quotient, so that exchanging a and b changes exactly the sign.
 func logRatio(a, b float64) float64 { return math.Log(b) - math.Log(a) }
 
+// RatioOf compares b with a, which are paired by round: of the same length, and
+// above zero.
+func RatioOf(a, b []float64) Ratio {
+	d := make([]float64, len(a))
+	for i := range a {
+		d[i] = logRatio(a[i], b[i])
+	}
+	return ratioOf(d)
+}
+
 // ratioOf summarizes d. The interval is Student's, on the logarithms: mean ±
 // t(0.975, n-1)·sd/√n. With fewer than two rounds it is unbounded.
 func ratioOf(d []float64) Ratio {
