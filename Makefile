@@ -40,8 +40,8 @@ calibrate: build ## measure the generator beside a C client, and wrk if it is in
 
 lint: ## check formatting, go vet, staticcheck
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; }
-	$(GO) vet ./...
-	$(GO) tool staticcheck ./...
+	$(GO) vet -tags ci,proof ./...
+	$(GO) tool staticcheck -tags ci,proof ./...
 
 cross: ## build and vet for every platform
 	@for p in $(PLATFORMS); do \
@@ -55,10 +55,10 @@ clean: ## remove what was built; runs stay
 	$(GO) clean -testcache
 
 scale: ## tier ci: 15,000 connections in one process, 60,000 over several
-	NETBENCH_TIER=ci $(GO) test -count=1 -v -run '^TestScale' ./load
+	$(GO) test -tags ci -count=1 -v -run '^TestScale' ./models/goroutine
 
 proof-generator: build ## tier proof: the generator beside a C client and wrk; writes docs/generator.md
-	NETBENCH_TIER=proof $(NETBENCH) calibrate -rounds 16 -markdown docs/generator.md
+	$(NETBENCH) calibrate -rounds 16 -markdown docs/generator.md
 
 proof-interleave: ## tier proof: 48 rounds of twins, swapped, and 5 % slower; writes docs/interleave.md
-	NETBENCH_TIER=proof $(GO) test -count=1 -v -timeout 0 -run '^TestProofInterleave' ./models/goroutine
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofInterleave' ./models/goroutine

@@ -107,6 +107,7 @@ func (e *epollEngine) run(ctx context.Context, s segment) tally {
 	defer release()
 	start := nanos() + int64(50*time.Microsecond)*int64(len(e.workers))
 	quota := shares(s.requests, len(e.workers))
+	before := processCPU()
 	_ = e.each(ctx, "measure", func(w *epollWorker) error { // a worker's errors are in its tally
 		w.run(s, start, quota[w.index])
 		return nil
@@ -118,7 +119,7 @@ func (e *epollEngine) run(ctx context.Context, s segment) tally {
 		}
 	}
 	// CPU time is the process's, so the workers measured the same thing.
-	sum.cpu = e.workers[0].cpu
+	sum.cpu, sum.cpuAll = e.workers[0].cpu, processCPU()-before
 	return sum
 }
 

@@ -136,9 +136,7 @@ func (w *epollWorker) redial(i int, c *epollConn, places int) {
 	}
 	w.hangUp(c, connClosed)
 	c.reissue = int16(places)
-	if w.sending || w.seg.mode == Open {
-		w.dial(i, c)
-	}
+	w.dial(i, c) // after the window too: the next segment needs it
 }
 
 // dialAll opens all connections. It returns an error only if none could be made.

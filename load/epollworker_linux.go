@@ -280,6 +280,7 @@ func (w *epollWorker) complete(i int, c *epollConn, now int64, bad bool) {
 		w.record(w.service, now-s.sent)
 	default:
 		if now > w.endAt {
+			w.drained++
 			return
 		}
 		w.completed++

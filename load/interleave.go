@@ -499,7 +499,7 @@ func (l *lane) sample(ctx context.Context, steal *float64) (*Sample, error) {
 		s.Valid.CPU = false
 		s.Reasons = append(s.Reasons, fmt.Sprintf("cpu: the clock was read %d times while the server still ran, so it may be off by %v in %v", l.running, off, l.cpu))
 	}
-	counted := l.counted.completed + l.counted.drained
+	counted := l.counted.answered()
 	perOp := func(n *uint64) *float64 {
 		if n == nil || counted == 0 {
 			return nil
@@ -508,7 +508,7 @@ func (l *lane) sample(ctx context.Context, steal *float64) (*Sample, error) {
 		return &v
 	}
 	s.SyscallsPerOp, s.SwitchesPerOp = perOp(l.counts.Syscalls), perOp(l.counts.Switches)
-	if all := s.Requests + counted; all > 0 && !l.before.Absent && !after.Absent {
+	if all := l.sum.answered() + counted; all > 0 && !l.before.Absent && !after.Absent {
 		objects := float64(after.Objects-l.before.Objects) / float64(all)
 		bytes := float64(after.Bytes-l.before.Bytes) / float64(all)
 		s.AllocsPerOp, s.BytesPerOp = &objects, &bytes

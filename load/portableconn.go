@@ -246,8 +246,7 @@ func (c *portableConn) ended(now int64) fate {
 
 // again replaces a connection that its server closed behind a whole reply, as
 // HTTP allows, after which so many places are free. Requests that were sent
-// behind that reply are lost. A connection that is not needed now is made by the
-// next segment.
+// behind that reply are lost.
 func (c *portableConn) again(places int, now int64) fate {
 	s := c.part
 	if n := int64(c.inflight.Load()); n > 0 {
@@ -258,10 +257,6 @@ func (c *portableConn) again(places int, now int64) fate {
 		places += int(n)
 	}
 	c.hangUp(connClosed)
-	if !s.sending && c.e.p.Mode != Open {
-		c.settled()
-		return fateGone
-	}
 	c.reissue = places
 	c.become(connDialing)
 	return fateAgain
@@ -364,6 +359,7 @@ func (c *portableConn) complete(now int64, bad bool) {
 		return
 	}
 	if now > s.endAt {
+		s.drained++
 		return
 	}
 	s.completed++

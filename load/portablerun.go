@@ -77,23 +77,13 @@ func (s *portablePart) start(now int64, dials context.Context) {
 }
 
 // resume begins the first requests of a closed loop, and gives an open loop its
-// places. Connections that an HTTP server closed at the end of the last segment
-// are made anew.
+// places.
 func (e *portableEngine) resume() {
 	var ready []*portableConn
 	for _, c := range e.conns {
 		c.part.mu.Lock()
-		switch c.state {
-		case connOpen:
+		if c.state == connOpen {
 			ready = append(ready, c)
-		case connClosed:
-			c.reissue = e.p.Pipeline
-			c.become(connDialing)
-			e.tasks.Go(func() {
-				if c.connect() == nil {
-					c.live()
-				}
-			})
 		}
 		c.part.mu.Unlock()
 	}
@@ -233,6 +223,7 @@ func (d *drive) collect() tally {
 		s.mu.Unlock()
 	}
 	sum.elapsed, sum.cpu, sum.cpuWall = d.elapsed, d.cpu, d.cpuWall
+	sum.cpuAll = processCPU() - d.cpuAt
 	sum.alive = d.e.present().open
 	if d.unsent > 0 {
 		sum.offered += d.unsent

@@ -76,7 +76,10 @@ type Result struct {
 	// Requests is the number of requests (cycles in connect mode) that
 	// succeeded: in the window, and for an open loop also those that were due
 	// in it and succeeded after it. Rate counts the window only.
+	// Answered adds those that succeeded after the window in any mode; costs are
+	// given for each of these.
 	Requests int64   `json:"requests"`
+	Answered int64   `json:"answered"`
 	Rate     float64 `json:"rate"`              // successful requests a second
 	Offered  float64 `json:"offered,omitempty"` // open mode: the rate asked for
 	Success  float64 `json:"success"`           // requests over requests and errors, 0 to 1
@@ -144,7 +147,7 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 		Mode: p.Mode, Target: names, Protocol: string(p.Targets[0].Protocol),
 		Conns: p.Conns, Pipeline: p.Pipeline, Seed: p.Seed,
 		Duration: t.elapsed.Seconds(),
-		Requests: t.completed + t.drained,
+		Requests: t.completed, Answered: t.answered(),
 		Errors:   t.errors.Map(), FirstError: t.first, Lost: t.lost, Alive: t.alive,
 		BytesIn: t.bytesIn, BytesOut: t.bytesOut,
 		Engine: p.Engine, Processes: c.processes, Interrupted: c.stopped,
@@ -155,6 +158,9 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 	}
 	if p.Engine == Portable {
 		r.EngineNote = portableNote
+	}
+	if p.Mode == Open {
+		r.Requests = t.answered() // all were due in the window
 	}
 	if t.elapsed > 0 {
 		r.Rate = float64(t.completed) / t.elapsed.Seconds()
@@ -173,14 +179,14 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 	if t.cpuWall > 0 {
 		r.GeneratorCPU = t.cpu.Seconds() / t.cpuWall.Seconds() / float64(generatorCPUs(p, c))
 	}
-	if t.completed > 0 {
-		r.GeneratorPerOp = float64(t.cpu) / float64(t.completed)
+	if n := t.answered(); n > 0 {
+		r.GeneratorPerOp = float64(t.cpuAll) / float64(n)
 	}
 	if c.serverCPU != nil && c.wall > 0 {
 		share := c.serverCPU.Seconds() / c.wall.Seconds() / float64(p.ServerCPUs)
 		r.ServerCPU = &share
-		if r.Requests > 0 {
-			per := float64(*c.serverCPU) / float64(r.Requests)
+		if n := t.answered(); n > 0 {
+			per := float64(*c.serverCPU) / float64(n)
 			r.ServerPerOp = &per
 		}
 	}

@@ -87,7 +87,7 @@ type tally struct {
 
 	elapsed   time.Duration // length of the window in which completed were counted
 	completed int64         // requests (or cycles) that succeeded within the window
-	drained   int64         // of an open loop: those that succeeded after it
+	drained   int64         // requests that succeeded after it, while the run drained
 	offered   int64         // requests begun, or due, in the window
 	errors    ErrorCounts
 	lost      int64 // connections that ended, or failed to be made, unasked
@@ -100,10 +100,15 @@ type tally struct {
 	// that those which completed spent there. Little's law compares the two.
 	inSystem, residence float64
 
-	cpu     time.Duration // of the generator's threads and runtime, window and drain
+	cpu     time.Duration // of the generator's whole process, in the window
 	cpuWall time.Duration // wall time that cpu belongs to
+	cpuAll  time.Duration // of the generator's whole process, window and drain
 	first   string        // first failure, for the message
 }
+
+// answered is the number of requests that were carried out in all. Costs belong
+// to these: the ones that end after the window cost as much as the others.
+func (t *tally) answered() int64 { return t.completed + t.drained }
 
 // merge adds a tally that was taken at the same time by another thread or
 // process.
@@ -126,6 +131,7 @@ func (t *tally) merge(o *tally) error {
 	t.inSystem += o.inSystem
 	t.residence += o.residence
 	t.cpu += o.cpu
+	t.cpuAll += o.cpuAll
 	if t.first == "" {
 		t.first = o.first
 	}

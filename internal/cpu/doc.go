@@ -59,3 +59,24 @@ func Format(cpus []int) string {
 	}
 	return b.String()
 }
+
+// Parse reads a set in the form of [Format], for instance "0-3,8".
+func Parse(list string) ([]int, error) {
+	var cpus []int
+	for part := range strings.SplitSeq(list, ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		first, err := strconv.Atoi(from)
+		last := first
+		if err == nil && isRange {
+			last, err = strconv.Atoi(to)
+		}
+		if err != nil || first < 0 || last < first || last > 1<<16 {
+			return nil, fmt.Errorf("%q in the list of CPUs %q is no CPU and no range (want a list as 0-3,8)", part, list)
+		}
+		for c := first; c <= last; c++ {
+			cpus = append(cpus, c)
+		}
+	}
+	slices.Sort(cpus)
+	return cpus, Check(cpus)
+}

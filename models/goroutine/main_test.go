@@ -1,9 +1,24 @@
 package goroutine_test
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"netbench/load"
+	"netbench/models/goroutine"
+	"netbench/testenv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	testenv.Main(goroutine.Models(), load.Role())
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			code = 1
+		}
+	}
+	os.Exit(code)
+}

@@ -1,0 +1,103 @@
+// Package scenario is how a subject tells the rest of netbench what it can
+// measure. A [Scenario] is a value: which server to start, how to drive it. The
+// subject's benchmarks, the race between models and the gate all take the same
+// value, so they measure the same thing.
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	"netbench/load"
+	"netbench/testenv"
+)
+
+// Scenario is one thing to measure.
+type Scenario struct {
+	// Name is in the form of a benchmark's name without its first word, for
+	// instance "Echo/model=goroutine/conns=100/size=64".
+	Name string
+
+	// Server is started in a process of its own. Its CPUs, if empty, are those
+	// that [testenv.Place] gives a server.
+	Server testenv.ServerSpec
+
+	// Scheme and Path make the URL: "tcp" (the default), "frame", "line" or
+	// "http". Servers on Unix sockets are driven with echo.
+	Scheme, Path string
+
+	// Plan drives it. Targets, CPUs and ServerCPU are filled in.
+	Plan load.Plan
+
+	// RateShare, in mode open, is the rate as a share of the rate that a closed
+	// loop of the same connections reaches beforehand, 0 to 1.
+	RateShare float64
+}
+
+// descriptors is what the server's process needs at least: one for each
+// connection, and some for itself.
+func (s Scenario) descriptors() int { return s.Plan.Conns + 64 }
+
+// Missing says what this host lacks to run the scenario; "" if nothing.
+func (s Scenario) Missing() string {
+	if limit := descriptorLimit(); s.descriptors() > limit {
+		return fmt.Sprintf("%d connections need a server with %d descriptors, and a process may have %d here (raise ulimit -n)",
+			s.Plan.Conns, s.descriptors(), limit)
+	}
+	return ""
+}
+
+// Start starts the server and returns it together with the plan that drives it.
+func (s Scenario) Start(ctx context.Context) (*testenv.Server, load.Plan, error) {
+	p := s.Plan
+	place, err := testenv.Place()
+	if err != nil {
+		return nil, p, err
+	}
+	spec := s.Server
+	if len(spec.CPUs) == 0 {
+		spec.CPUs = place.Server
+	}
+	if len(p.CPUs) == 0 {
+		p.CPUs = place.Generator
+	}
+	if spec.Config.MaxConns == 0 {
+		spec.Config.MaxConns = max(s.Plan.Conns+100, 10_000)
+	}
+	server, err := testenv.StartServer(ctx, spec)
+	if err != nil {
+		return nil, p, err
+	}
+	target, err := s.target(ctx, server)
+	if err != nil {
+		stop(server)
+		return nil, p, err
+	}
+	p.Targets = []load.Target{target}
+	p.ServerCPUs = max(1, len(spec.CPUs))
+	p.ServerCPU = func() (time.Duration, error) {
+		_ = server.Quiesce(context.Background()) // a server that still runs costs precision only
+		return server.CPU()
+	}
+	return server, p, nil
+}
+
+func (s Scenario) target(ctx context.Context, server *testenv.Server) (load.Target, error) {
+	u := url.URL{Scheme: s.Scheme, Host: server.Addr(), Path: s.Path}
+	switch {
+	case server.Network() == "unix":
+		u = url.URL{Scheme: "unix", Path: server.Addr()}
+	case u.Scheme == "":
+		u.Scheme = "tcp"
+	}
+	return load.ParseTarget(ctx, u.String())
+}
+
+// stop ends a server whose connections are closed already.
+func stop(server *testenv.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return server.Stop(ctx)
+}

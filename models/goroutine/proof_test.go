@@ -1,0 +1,136 @@
+//go:build proof && linux
+
+package goroutine_test
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"netbench/internal/scenario"
+	"netbench/load"
+	"netbench/models/goroutine"
+	"netbench/testenv"
+)
+
+// The bounds that this proof is about.
+const (
+	proofRounds  = 48
+	allowedSD    = 0.03 // of d, a round
+	allowedMean  = 0.01 // of d, over all rounds, for twins
+	extraWork    = 0.05 // of the CPU time of a request
+	seenAtLeast  = 0.03
+	seenAtMost   = 0.07
+	calibrations = 6 // rounds that find out what an iteration of extra work costs
+)
+
+// echoServer is the scenario of this proof, its service slowed down by a number
+// of iterations for each request.
+func echoServer(iterations int) scenario.Scenario {
+	service := "echo"
+	if iterations > 0 {
+		service = fmt.Sprintf("echo+spin=%d", iterations)
+	}
+	return scenario.Scenario{
+		Server: testenv.ServerSpec{Model: goroutine.Name, Service: service},
+		Plan:   load.Plan{Conns: 100, Size: 64},
+	}
+}
+
+func compare(t *testing.T, rounds int, names [2]string, a, b scenario.Scenario) *load.Comparison {
+	t.Helper()
+	plan, err := a.ComparingPlan()
+	require.NoError(t, err)
+	require.NoError(t, testenv.PinSelf(plan.CPUs))
+	c, err := load.Interleave(t.Context(), load.Comparing{
+		Plan: plan, Rounds: rounds, Seed: uint64(rounds),
+		Progress: func(round, rounds int, took time.Duration, r *load.Round) {
+			if round%4 == 0 || r.Invalid != "" {
+				t.Logf("%s against %s: round %d of %d, %.1f s %s", names[0], names[1], round, rounds, took.Seconds(), r.Invalid)
+			}
+		},
+	}, a.Contender(names[0]), b.Contender(names[1]))
+	require.NoError(t, err)
+	return c
+}
+
+// TestProofInterleave shows that Interleave is quiet, fair and sensitive: twins
+// do not differ, exchanging them changes only the sign, and extra work of 5 % is
+// seen as that.
+func TestProofInterleave(t *testing.T) {
+	base := echoServer(0)
+	twins := compare(t, proofRounds, [2]string{"a", "b"}, base, base)
+	swapped := compare(t, proofRounds, [2]string{"b", "a"}, base, base)
+
+	const many = 4000
+	slow := compare(t, calibrations, [2]string{"base", "many"}, base, echoServer(many))
+	cost := mean(slow.Values(0, load.ServerCPUPerOp))
+	perIteration := (mean(slow.Values(1, load.ServerCPUPerOp)) - cost) / many
+	iterations := int(math.Round(extraWork * cost / perIteration))
+	t.Logf("a request costs %.0f ns, an iteration %.3f ns: %d iterations are %.0f %%", cost, perIteration, iterations, 100*extraWork)
+	slower := compare(t, proofRounds, [2]string{"base", "slower"}, base, echoServer(iterations))
+
+	var doc strings.Builder
+	fmt.Fprintf(&doc, `# How quiet an interleaved comparison is
+
+Written by `+"`make proof-interleave`"+` on %s, %s, %s/%s, %d CPUs: server and
+generator on one CPU each, goroutine model, echo, 100 connections x 64 B, %d rounds
+of 2 x 20 slices of 100 ms. d is ln(second/first) of one round; the mean is given
+as exp(d) with its 95 %% interval.
+
+| comparison | metric | rounds | mean | 95 %% interval | sd of d |
+|---|---|---|---|---|---|
+`, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), proofRounds)
+	metrics := []struct {
+		name string
+		m    load.Metric
+	}{
+		{"server CPU per request", load.ServerCPUPerOp}, {"rate", load.RequestRate}, {"generator CPU per request", load.GeneratorCPUPerOp},
+		{"system calls per request", load.SyscallsPerOp},
+	}
+	for _, c := range []struct {
+		name string
+		c    *load.Comparison
+	}{{"twins, b/a", twins}, {"twins exchanged, a/b", swapped}, {fmt.Sprintf("%d iterations of extra work (5 %% of CPU)", iterations), slower}} {
+		for _, m := range metrics {
+			if r := c.c.Ratio(0, 1, m.m); r.N > 1 {
+				fmt.Fprintf(&doc, "| %s | %s | %d | %.4f | %.4f to %.4f | %.2f %% |\n", c.name, m.name, r.N, r.Mean, r.Lo, r.Hi, 100*r.SD)
+			}
+		}
+	}
+	fmt.Fprintf(&doc, "\nRequired: sd of d for server CPU per request at most %.0f %%, mean of twins within %.0f %% of 1,\nextra work of 5 %% seen as %.0f to %.0f %%.\n",
+		100*allowedSD, 100*allowedMean, 100*seenAtLeast, 100*seenAtMost)
+	require.NoError(t, os.WriteFile(filepath.Join("..", "..", "docs", "interleave.md"), []byte(doc.String()), 0o644))
+	t.Log("\n" + doc.String())
+
+	for name, c := range map[string]*load.Comparison{"twins": twins, "swapped": swapped} {
+		r := c.Ratio(0, 1, load.ServerCPUPerOp)
+		assert.Equal(t, proofRounds, r.N, name)
+		assert.LessOrEqual(t, r.SD, allowedSD, name)
+		assert.InDelta(t, 0, math.Log(r.Mean), allowedMean, name)
+		back := c.Ratio(1, 0, load.ServerCPUPerOp)
+		for i := range r.D {
+			assert.Equal(t, r.D[i], -back.D[i], name)
+		}
+	}
+	r := slower.Ratio(0, 1, load.ServerCPUPerOp)
+	assert.Equal(t, proofRounds, r.N)
+	assert.GreaterOrEqual(t, r.Mean-1, seenAtLeast)
+	assert.LessOrEqual(t, r.Mean-1, seenAtMost)
+}
+
+func mean(v []float64) float64 {
+	var sum float64
+	for _, x := range v {
+		sum += x
+	}
+	return sum / float64(len(v))
+}
