@@ -17,9 +17,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // Environment that makes a child of these tests misbehave before Main.
@@ -97,6 +99,8 @@ type workerInfo struct {
 	GoMaxProcs int
 	NumCPU     int
 	Env        string
+
+	DeathSignal int // that the kernel sends when the parent dies
 }
 
 func worker(ctx context.Context, ch *Channel, spec json.RawMessage) error {
@@ -144,8 +148,13 @@ func worker(ctx context.Context, ch *Channel, spec json.RawMessage) error {
 		return nil, ctx.Err()
 	})
 	ch.Handle("held", func(context.Context, json.RawMessage) (any, error) { return len(holding), nil })
+	var deathSignal int32
+	if err := unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&deathSignal)), 0, 0, 0); err != nil {
+		return err
+	}
 	err := ch.Ready(workerInfo{
-		Spec: spec, PID: os.Getpid(), ParentPID: ch.ParentPID(),
+		DeathSignal: int(deathSignal),
+		Spec:        spec, PID: os.Getpid(), ParentPID: ch.ParentPID(),
 		GoMaxProcs: runtime.GOMAXPROCS(0), NumCPU: runtime.NumCPU(), Env: os.Getenv("PROC_TEST_VALUE"),
 	})
 	if err != nil {

@@ -125,9 +125,12 @@ func threads(t *testing.T, pid int) (tids []int) {
 	return tids
 }
 
-func TestChildHasItsOwnGroupAndName(t *testing.T) {
+func TestChildHasItsOwnGroupNameAndDeathSignal(t *testing.T) {
 	leaveNothing(t)
 	c := start(t, Options{Role: "worker"})
+	var info workerInfo
+	require.NoError(t, json.Unmarshal(c.Info(), &info))
+	assert.Equal(t, int(syscall.SIGKILL), info.DeathSignal)
 	group, err := syscall.Getpgid(c.PID())
 	require.NoError(t, err)
 	assert.Equal(t, c.PID(), group)

@@ -48,6 +48,32 @@ func node(ctx context.Context, ch *proc.Channel, _ json.RawMessage) error {
 		busy.Store(false)
 		return nil, nil
 	})
+	// relay hands a byte from thread to thread for ever: one of the two always
+	// runs or is about to, and each sleeps half of the time.
+	ch.Handle("relay", func(context.Context, json.RawMessage) (any, error) {
+		var pipes [2][2]int
+		for i := range pipes {
+			if err := syscall.Pipe(pipes[i][:]); err != nil {
+				return nil, err
+			}
+		}
+		for i := range pipes {
+			go func() {
+				runtime.LockOSThread()
+				var b [1]byte
+				for {
+					if _, err := syscall.Read(pipes[i][0], b[:]); err != nil {
+						panic(err)
+					}
+					if _, err := syscall.Write(pipes[1-i][1], b[:]); err != nil {
+						panic(err)
+					}
+				}
+			}()
+		}
+		_, err := syscall.Write(pipes[0][1], []byte{1})
+		return nil, err
+	})
 	var child *proc.Child
 	ch.Handle("spawn", func(ctx context.Context, _ json.RawMessage) (any, error) {
 		var err error
@@ -201,6 +227,32 @@ func TestBlockedSeesBusyThreadsAnywhereInTheTree(t *testing.T) {
 	assert.True(t, busy(), "the child is busy")
 	require.NoError(t, c.Call(t.Context(), "tell", "idle", nil))
 	settle(t, c.PID())
+}
+
+func TestBlockedIsNotFooledByWorkThatIsHandedOn(t *testing.T) {
+	c := startNode(t)
+	require.NoError(t, c.Call(t.Context(), "relay", nil, nil))
+	for range 3000 {
+		blocked, err := Blocked(c.PID())
+		require.NoError(t, err)
+		require.False(t, blocked)
+	}
+}
+
+func BenchmarkCPUTime(b *testing.B) {
+	for b.Loop() {
+		if _, err := CPUTime(os.Getpid()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkBlocked(b *testing.B) {
+	for b.Loop() {
+		if _, err := Blocked(os.Getpid()); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func TestFreezeStopsTheTreeUntilThaw(t *testing.T) {
