@@ -26,5 +26,9 @@ func dialError(t Target, err error) error {
 	case errors.Is(err, syscall.ETIMEDOUT):
 		hint = "it does not answer; is the address right?"
 	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = errno // what surrounds it repeats the target
+	}
 	return badInput("connect to %s: %v (%s)", fmt.Sprint(t), err, hint)
 }

@@ -119,7 +119,7 @@ type Plan struct {
 
 // Progress is the state of a run that is under way.
 type Progress struct {
-	Phase    string        // "dial", "warmup", "measure", "drain"
+	Phase    string        // "dial", or "measure", which includes warming up and draining
 	Elapsed  time.Duration // since the phase began
 	Of       time.Duration // length of the phase, 0 where it is open
 	Conns    int           // connections open

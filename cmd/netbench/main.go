@@ -1,0 +1,30 @@
+// Command netbench is the laboratory in one binary: it records benchmarks, tells
+// what it knows about the host, and sets runs side by side. Run "netbench help".
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"netbench/cmd/netbench/internal/cli"
+	"netbench/load"
+	"netbench/testenv"
+)
+
+func main() {
+	// A child that this binary starts of itself goes no further than this.
+	testenv.Main(cli.Models(), load.Role())
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program without the process. The first interrupt ends ctx, so that a
+// command can keep what it has; the second one ends the program at once.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return cli.Run(ctx, args, stdin, stdout, stderr)
+}
