@@ -19,6 +19,7 @@ import (
 
 	"netbench/internal/cpu"
 	"netbench/internal/proc"
+	"netbench/internal/ptree"
 	"netbench/models"
 )
 
@@ -195,7 +196,7 @@ func TestStopKillsAServerThatDoesNotAnswer(t *testing.T) {
 	leaveNothing(t)
 	s := startServer(t, ServerSpec{Model: "echo"})
 	// Behind the back of s, which therefore does not thaw it.
-	require.NoError(t, syscall.Kill(s.PID(), syscall.SIGSTOP))
+	require.NoError(t, ptree.Freeze(t.Context(), s.PID()))
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	err := s.Stop(ctx)

@@ -21,6 +21,9 @@ import (
 // TestChildGoesWithAKilledParent kills a process that has started a child, which
 // has to go within a second.
 func TestChildGoesWithAKilledParent(t *testing.T) {
+	// Orphans come to this process and are reaped here: not every init does it.
+	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	defer func() { require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) }()
 	for _, c := range []struct {
 		name   string
 		role   string
@@ -47,6 +50,8 @@ func TestChildGoesWithAKilledParent(t *testing.T) {
 				// Only if the test failed is there still something to kill.
 				_ = unix.PidfdSendSignal(child, unix.SIGKILL, nil, 0)
 				assert.NoError(t, unix.Close(child))
+				_, err := unix.Wait4(pid, nil, 0, nil)
+				assert.NoError(t, err)
 			}()
 			if c.stop {
 				require.NoError(t, unix.PidfdSendSignal(child, unix.SIGSTOP, nil, 0))

@@ -74,29 +74,32 @@ func node(ctx context.Context, ch *proc.Channel, _ json.RawMessage) error {
 		_, err := syscall.Write(pipes[0][1], []byte{1})
 		return nil, err
 	})
-	var child *proc.Child
+	var child atomic.Pointer[proc.Child]
 	ch.Handle("spawn", func(ctx context.Context, _ json.RawMessage) (any, error) {
-		var err error
-		child, err = proc.Start(ctx, proc.Options{Role: "node", StartTimeout: time.Minute})
+		c, err := proc.Start(ctx, proc.Options{Role: "node", StartTimeout: time.Minute})
 		if err != nil {
 			return nil, err
 		}
-		return child.PID(), nil
+		child.Store(c)
+		return c.PID(), nil
 	})
 	ch.Handle("tell", func(ctx context.Context, arg json.RawMessage) (any, error) {
 		var op string
 		if err := json.Unmarshal(arg, &op); err != nil {
 			return nil, err
 		}
-		return nil, child.Call(ctx, op, 50*time.Millisecond, nil)
+		return nil, child.Load().Call(ctx, op, 50*time.Millisecond, nil)
 	})
 	ch.Handle("reap", func(ctx context.Context, _ json.RawMessage) (any, error) {
-		return nil, child.Stop(ctx)
+		return nil, child.Load().Stop(ctx)
 	})
 	if err := ch.Ready(nil); err != nil {
 		return err
 	}
 	<-ctx.Done()
+	if c := child.Load(); c != nil {
+		return c.Kill()
+	}
 	return nil
 }
 
@@ -113,7 +116,11 @@ func startNode(t *testing.T) *proc.Child {
 	t.Helper()
 	c, err := proc.Start(t.Context(), proc.Options{Role: "node", StartTimeout: time.Minute})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, c.Kill()) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(t, c.Stop(ctx))
+	})
 	return c
 }
 
