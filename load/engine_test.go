@@ -4,25 +4,44 @@ import (
 	"context"
 	"net"
 	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
-	"netbench/internal/proc"
+	"netbench/models"
 )
 
-func TestMain(m *testing.M) {
-	proc.Main(Role())
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
-			code = 1
-		}
+// descriptors counts this process's open files, 0 where that is not known.
+func descriptors() int {
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
 	}
-	os.Exit(code)
+	return len(names)
+}
+
+// engines are those that this platform has.
+func engines() []EngineKind {
+	if defaultEngine == Epoll {
+		return []EngineKind{Epoll, Portable}
+	}
+	return []EngineKind{Portable}
+}
+
+// eachEngine runs a test with every engine, in parallel.
+func eachEngine(t *testing.T, test func(t *testing.T, kind EngineKind)) {
+	t.Helper()
+	for _, kind := range engines() {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			test(t, kind)
+		})
+	}
 }
 
 // serveTest serves in this process until the test ends; handle gets each
@@ -31,22 +50,58 @@ func serveTest(t *testing.T, network, address string, handle func(net.Conn)) str
 	t.Helper()
 	l, err := net.Listen(network, address)
 	require.NoError(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var handlers sync.WaitGroup
+	var mu sync.Mutex
+	open := map[net.Conn]bool{}
+	handlers.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
+			mu.Lock()
+			open[c] = true
+			mu.Unlock()
+			handlers.Go(func() {
 				handle(c)
-			}()
+				c.Close()
+				mu.Lock()
+				delete(open, c)
+				mu.Unlock()
+			})
 		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		handlers.Wait()
+	})
 	return l.Addr().String()
+}
+
+// serveAs serves a protocol on a network: "tcp4", "tcp6" or "unix".
+func serveAs(t *testing.T, proto Protocol, network string, handle func(net.Conn)) Target {
+	t.Helper()
+	address := map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"}[network]
+	target := Target{Protocol: proto, Network: "tcp", Host: "test", Path: "/plaintext"}
+	if network == "unix" {
+		dir, err := os.MkdirTemp("", "load") // t.TempDir may be too long for a socket's path
+		require.NoError(t, err)
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		address, target.Network = filepath.Join(dir, "s"), "unix"
+	}
+	target.Address = serveTest(t, network, address, handle)
+	return target
+}
+
+// serve serves a protocol on IPv4.
+func serve(t *testing.T, proto Protocol, handle func(net.Conn)) Target {
+	t.Helper()
+	return serveAs(t, proto, "tcp4", handle)
 }
 
 func echo(c net.Conn) {
@@ -62,25 +117,76 @@ func echo(c net.Conn) {
 	}
 }
 
-func TestSmoke(t *testing.T) {
-	addr := serveTest(t, "tcp", "127.0.0.1:0", echo)
-	for _, eng := range []EngineKind{Epoll, Portable} {
-		for _, mode := range Modes {
-			target, err := ParseTarget(context.Background(), "tcp://"+addr)
-			require.NoError(t, err)
-			p := Plan{Targets: []Target{target}, Mode: mode, Duration: 200 * time.Millisecond, Conns: 100, Engine: eng}
-			if mode == Open {
-				p.Rate = 5000
+// speak serves connections by a service of package models.
+func speak(service models.Service) func(net.Conn) {
+	return func(c net.Conn) {
+		session := service.Open()
+		var in, out []byte
+		b := make([]byte, 32<<10)
+		for {
+			n, err := c.Read(b)
+			if err != nil {
+				return
 			}
-			if mode == Stream {
-				p.Pipeline = 4
-			}
-			r, err := Run(context.Background(), p)
-			require.NoError(t, err)
-			t.Logf("%s: %+v", mode, r)
-			if r.LittleResidual != nil {
-				t.Log(*r.Latency.P50, *r.Latency.Mean, *r.LittleResidual)
+			in = append(in, b[:n]...)
+			for len(in) > 0 {
+				consumed, reply, next := session.Step(in, out[:0])
+				in, out = in[consumed:], reply
+				if _, err := c.Write(reply); err != nil || next.Op == models.Close {
+					return
+				}
+				if consumed == 0 {
+					break
+				}
 			}
 		}
 	}
+}
+
+// services are the servers of all protocols.
+var services = map[Protocol]models.Service{
+	EchoProtocol:  models.Echo{},
+	FrameProtocol: models.Frame{},
+	LineProtocol:  models.Line{},
+	HTTPProtocol:  models.HTTP{},
+}
+
+// run carries out a plan that has to be good.
+func run(t *testing.T, p Plan) *Result {
+	t.Helper()
+	r, err := Run(t.Context(), p)
+	require.NoError(t, err)
+	return r
+}
+
+// noErrors is what [Result.Errors] is when nothing failed.
+var noErrors = ErrorCounts{}.Map()
+
+// failures leaves the kinds that did not happen out of a result's errors.
+func failures(r *Result) map[string]int64 {
+	m := map[string]int64{}
+	for kind, n := range r.Errors {
+		if n != 0 {
+			m[kind] = n
+		}
+	}
+	return m
+}
+
+// assertNobodyLeft checks that a function leaves no goroutine and no descriptor.
+func assertNobodyLeft(t *testing.T, f func()) {
+	t.Helper()
+	goroutines, files := runtime.NumGoroutine(), descriptors()
+	f()
+	assert.Eventually(t, func() bool {
+		return runtime.NumGoroutine() <= goroutines+1 && descriptors() <= files // one is Eventually's own
+	}, 10*time.Second, time.Millisecond, "goroutines %d, then %d; descriptors %d, then %d",
+		goroutines, runtime.NumGoroutine(), files, descriptors())
+}
+
+func TestTargetWithoutURLIsNamedByItsAddress(t *testing.T) {
+	assert.Equal(t, "127.0.0.1:7", Target{Address: "127.0.0.1:7"}.String())
+	parsed, err := ParseTarget(context.Background(), "frame://127.0.0.1:7")
+	require.NoError(t, err)
+	assert.Equal(t, "frame://127.0.0.1:7", parsed.String())
 }
