@@ -281,7 +281,7 @@ func (w *epollWorker) prove() {
 			w.wait(0)
 		}
 	}
-	for w.inflight > 0 && !w.stop.Load() {
+	for (w.inflight > 0 || w.dialling > 0) && !w.stop.Load() {
 		now := nanos()
 		w.wait(now + int64(50*time.Millisecond))
 		if now-w.lastScan > scanEvery {

@@ -218,7 +218,7 @@ func (w *epollWorker) take(i int, c *epollConn, b []byte) bool {
 func (w *epollWorker) proceed(i int, c *epollConn, completed int, now int64) bool {
 	switch w.seg.mode {
 	case Closed, Stream:
-		if w.sending {
+		if w.sending && now < w.endAt {
 			w.begin(i, c, completed, now, now)
 		}
 	case Open:
@@ -286,9 +286,7 @@ func (w *epollWorker) complete(i int, c *epollConn, now int64, bad bool) {
 		w.completed++
 		w.lastDone = now
 		w.residence += float64(now - s.sent)
-		if w.seg.mode != Connect {
-			w.record(w.service, now-s.sent)
-		}
+		w.record(w.service, now-s.sent)
 	}
 }
 

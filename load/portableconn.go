@@ -266,7 +266,7 @@ func (c *portableConn) again(places int, now int64) fate {
 func (c *portableConn) proceed(places int, now int64) {
 	switch c.e.p.Mode {
 	case Closed, Stream:
-		if c.part.sending {
+		if c.part.sending && now < c.part.endAt {
 			c.begin(places, now, now)
 		}
 	case Open:
