@@ -21,6 +21,12 @@ type script struct {
 	pieces [][]byte
 	reads  []int // sizes of the buffers that were read into
 	writes [][]byte
+	ended  int // number of reads before the stream to the peer was ended, -1 if it was not
+}
+
+func (s *script) CloseWrite() error {
+	s.ended = len(s.reads)
+	return nil
 }
 
 func (s *script) Read(b []byte) (int, error) {
@@ -50,7 +56,7 @@ func scripted(t *testing.T, cfg models.Config, o Options, pieces ...[]byte) (*co
 	cfg, err := cfg.Validate()
 	require.NoError(t, err)
 	s := newServer(cfg, o, newPipeListener())
-	nc := &script{pieces: pieces}
+	nc := &script{pieces: pieces, ended: -1}
 	c := newConn(s, nc)
 	c.begin()
 	return c, nc
@@ -144,6 +150,18 @@ func TestIdleConnectionHoldsItsReadBufferOnly(t *testing.T) {
 	assert.Nil(t, c.out)
 	assert.Nil(t, c.large)
 	assert.Len(t, c.base.b, models.DefaultReadBuffer)
+}
+
+func TestLingeringEndsTheStreamFirstAndDiscardsTheRest(t *testing.T) {
+	tooLong := []byte{0xff, 0xff, 0xff, 0xff}
+	c, nc := scripted(t, models.Config{Service: models.Frame{}}, Options{}, append(frame(3), tooLong...), []byte("more"), []byte("and more"))
+	require.Equal(t, parting, c.turn())
+	assert.Equal(t, [][]byte{frame(3)}, nc.writes, "what was asked before is answered")
+	assert.Equal(t, -1, nc.ended)
+	c.linger(lingerTime)
+	assert.Equal(t, 1, nc.ended, "the peer learns of the end before the server waits for it")
+	assert.Empty(t, nc.pieces, "read to the end")
+	assert.Len(t, nc.writes, 1)
 }
 
 // endless is a connection whose peer sends the same for ever.
