@@ -3,12 +3,15 @@ package scenario
 import (
 	"context"
 	"flag"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"netbench/internal/cpu"
 	"netbench/load"
+	"netbench/results"
 	"netbench/testenv"
 )
 
@@ -20,10 +23,6 @@ const (
 	// countFor is how long system calls are counted, in a run of its own whose
 	// times are discarded: counting costs a server up to 6 %.
 	countFor = 200 * time.Millisecond
-
-	// worthCounting is the shortest measurement that gets such a run. The
-	// testing package tries a benchmark with few requests first.
-	worthCounting = 100 * time.Millisecond
 
 	// setupLimit bounds starting, dialling and warming up.
 	setupLimit = time.Minute
@@ -60,6 +59,7 @@ type rig struct {
 	server  *testenv.Server
 	session *load.Session
 	rate    float64         // of an open loop
+	cpus    []int           // of the generator
 	told    map[string]bool // reasons logged already
 }
 
@@ -90,7 +90,7 @@ func (r *rig) setUp(s Scenario) (err error) {
 	if err != nil {
 		return err
 	}
-	r.server = server
+	r.server, r.cpus = server, p.CPUs
 	p.Duration = time.Hour // the number of requests ends a run
 	if p.Mode == load.Open {
 		if r.rate, err = closedRate(ctx, p); err != nil {
@@ -158,21 +158,39 @@ func (r *rig) bench(b *testing.B, s Scenario) {
 	}
 	r.report(b, res)
 	reportRuntime(b, res, before, after)
-	if b.Elapsed() >= worthCounting {
+	if final(b) {
 		r.count(b)
 		for _, why := range res.Reasons {
-			if !r.told[why] && !underTarget() {
-				r.told[why] = true
-				b.Log(why)
-			}
+			r.tell(b, results.WarningLine(why))
 		}
+		if why := r.server.Info().Stats.Fallback; why != "" {
+			r.tell(b, results.WarningLine("the model fell back: "+why))
+		}
+		r.tell(b, results.FactLine("server-cpus", cpu.Format(r.server.Info().CPUs)))
+		r.tell(b, results.FactLine("generator-cpus", cpu.Format(r.cpus)))
 	}
 }
 
-// underTarget tells whether measurements are meant to be too short to judge.
-func underTarget() bool {
+// final tells whether this is the measurement that the testing package will
+// print: it tries a benchmark with few requests first.
+func final(b *testing.B) bool {
 	f := flag.Lookup("test.benchtime")
-	return f != nil && f.Value.String() == "1x"
+	if f == nil {
+		return true
+	}
+	if n, isCount := strings.CutSuffix(f.Value.String(), "x"); isCount {
+		return strconv.Itoa(b.N) == n
+	}
+	d, err := time.ParseDuration(f.Value.String())
+	return err != nil || b.Elapsed() >= d
+}
+
+// tell logs a line once for each server.
+func (r *rig) tell(b *testing.B, line string) {
+	if !r.told[line] {
+		r.told[line] = true
+		b.Log(line)
+	}
 }
 
 // report reports what the generator measured, as far as it is valid.
@@ -242,10 +260,7 @@ func reportRuntime(b *testing.B, res *load.Result, before, after testenv.Snapsho
 func (r *rig) count(b *testing.B) {
 	set, err := r.server.Counters()
 	if err != nil {
-		if why := err.Error(); !r.told[why] {
-			r.told[why] = true
-			b.Logf("syscalls/op, ctxsw/op: %v", err)
-		}
+		r.tell(b, results.WarningLine("syscalls/op, ctxsw/op: "+err.Error()))
 		return
 	}
 	defer set.Close()
