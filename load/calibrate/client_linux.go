@@ -113,9 +113,9 @@ func (c *client) close() error {
 	kill.Stop()
 	c.end()
 	if err != nil {
-		c.err = fmt.Errorf("C client: %w", err)
+		c.err = fmt.Errorf("the C client: %w", err)
 		if said := strings.TrimSpace(c.said.String()); said != "" {
-			c.err = fmt.Errorf("C client: %w: %s", err, said)
+			c.err = fmt.Errorf("the C client: %w: %s", err, said)
 		}
 	}
 	return c.err

@@ -160,19 +160,20 @@ func (s *setup) echoRound(ctx context.Context, server Server, c *Cell, n int) (*
 // slices drives the clients in turn. As all slices have the same number of
 // requests, both do the same work, and none is under way at either end.
 func (s *setup) slices(ctx context.Context, p *pair, r *Round, c *Cell, n int) error {
-	warm, err := p.ours.Run(ctx, load.Span{Duration: max(3*s.Slice, 50*time.Millisecond)})
+	// Long enough for a host that was slowed down; a slice never gets there.
+	bound := 20*s.Slice + 5*time.Second
+	warmup := max(2000, 20*int64(c.Conns))
+	warm, err := p.ours.Run(ctx, load.Span{Requests: warmup, Duration: bound})
 	if err != nil {
 		return err
 	}
 	if err := fault(warm); err != nil {
 		return err
 	}
-	requests := max(int64(c.Conns), int64(warm.Rate*s.Slice.Seconds()))
-	// Long enough for a host that was slowed down; a slice never gets there.
-	bound := 20*s.Slice + 2*time.Second
-	if _, err := p.theirs.run(ctx, max(int64(c.Conns), 3*requests), 3*bound); err != nil {
+	if _, err := p.theirs.run(ctx, warmup, bound); err != nil {
 		return err
 	}
+	requests := max(int64(c.Conns), int64(warm.Rate*s.Slice.Seconds()))
 	for _, who := range schedule(n, s.Round, s.Slice) {
 		if who == theirs {
 			a, err := p.theirs.run(ctx, requests, bound)
