@@ -1,0 +1,95 @@
+package results
+
+import (
+	"strings"
+
+	"golang.org/x/perf/benchunit"
+)
+
+// Direction says which way a metric improves.
+type Direction int
+
+const (
+	Lower   Direction = -1 // less is better
+	Neither Direction = 0  // informs, does not judge
+	Higher  Direction = +1 // more is better
+)
+
+// Unit is one of the metrics that netbench's benchmarks report.
+//
+// Names follow the testing package: what is measured, then "-ns", "/op" or
+// whatever makes it a unit. Readers of the format tidy "ns" and "MB" into base
+// units, so p50-ns is shown as p50-sec with a scaled value, 73.2µ.
+type Unit struct {
+	Name   string    // as given to [testing.B.ReportMetric]
+	Better Direction // which way it improves
+	Title  string    // heading in our own tables, "" if the table at the end of a run leaves it out
+	Doc    string    // what it is
+}
+
+// Units lists every metric, in the order in which tables show them.
+var Units = []Unit{
+	{"req/s", Higher, "req/s", "requests answered per second"},
+	{"conn/s", Higher, "conn/s", "connections opened, used once and closed per second"},
+	{"MB/s", Higher, "bytes/s", "application bytes moved per second"},
+	{"ns/op", Lower, "time/op", "time per operation; only reported where an operation is one request"},
+	{"server-cpu-ns/op", Lower, "server cpu/op", "CPU time of the server's whole process tree per request"},
+	{"p50-ns", Lower, "p50", "median latency, from the due time in an open loop"},
+	{"p90-ns", Lower, "", "90th percentile of latency, from 100 samples"},
+	{"p99-ns", Lower, "p99", "99th percentile of latency, from 1,000 samples"},
+	{"p99.9-ns", Lower, "p99.9", "99.9th percentile of latency, from 10,000 samples"},
+	{"max-ns", Lower, "", "largest latency seen"},
+	{"connect-p50-ns", Lower, "connect p50", "median time to connect"},
+	{"connect-p90-ns", Lower, "", "90th percentile of the time to connect"},
+	{"connect-p99-ns", Lower, "connect p99", "99th percentile of the time to connect"},
+	{"connect-p99.9-ns", Lower, "", "99.9th percentile of the time to connect"},
+	{"service-p50-ns", Lower, "", "median service time, from the actual send"},
+	{"service-p99-ns", Lower, "", "99th percentile of service time, from the actual send"},
+	{"syscalls/op", Lower, "syscalls/op", "system calls of the server per request, from slices of their own"},
+	{"ctxsw/op", Lower, "", "context switches of the server per request"},
+	{"server-allocs/op", Lower, "allocs/op", "heap allocations of the server per request"},
+	{"server-B/op", Lower, "B/op", "bytes the server allocates on the heap per request"},
+	{"allocs/op", Lower, "", "heap allocations of the benchmark's own process per operation, by testing"},
+	{"B/op", Lower, "", "bytes that the benchmark's own process allocates per operation, by testing"},
+	{"gc-cpu-%", Lower, "", "share of the server's CPU time spent collecting garbage, 0 to 100"},
+	{"gc-pause-p99-ns", Lower, "", "99th percentile of the pauses that stop the server's world"},
+	{"B/conn", Lower, "B/conn", "memory per connection, as the slope over several numbers of connections"},
+	{"user-B/conn", Lower, "", "the part of B/conn in the process: heap, stacks, runtime"},
+	{"kernel-B/conn", Lower, "", "the part of B/conn in the kernel: socket buffers, slab"},
+	{"success-%", Higher, "", "share of requests answered as they should be, 0 to 100"},
+	{"gen-cpu-ns/op", Lower, "", "CPU time of the generator per request; informs about the generator, not the server"},
+	{"gen-cpu-%", Neither, "", "share of its CPU set that the generator used, 0 to 100"},
+	{"steal-%", Neither, "", "share of the host's CPU time that went to other guests, 0 to 100"},
+}
+
+// metadata is the unit's line at the head of a run file. A unit without a
+// direction is declared by the assumption that readers make anyway.
+func (u Unit) metadata() string {
+	switch u.Better {
+	case Higher:
+		return "Unit " + u.Name + " better=higher"
+	case Lower:
+		return "Unit " + u.Name + " better=lower"
+	}
+	return "Unit " + u.Name + " assume=nothing"
+}
+
+// formatValue prints a tidied value with three or four digits, a prefix, and
+// the unit of measure where the number alone would be ambiguous: 73.20µs,
+// 1.5KiB, 81.2k.
+func formatValue(v float64, tidied string) string {
+	if v == 0 {
+		return "0"
+	}
+	s := benchunit.Scale(v, benchunit.ClassOf(tidied))
+	numerator, _, _ := strings.Cut(tidied, "/")
+	switch {
+	case numerator == "sec", strings.HasSuffix(numerator, "-sec"):
+		s += "s"
+	case numerator == "B", strings.HasSuffix(numerator, "-B"):
+		s += "B"
+	case strings.HasSuffix(numerator, "%"):
+		s += "%"
+	}
+	return s
+}
