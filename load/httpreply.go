@@ -104,7 +104,7 @@ var endOfHead = []byte("\r\n\r\n")
 func (h *httpReply) takeHead(b []byte, head bool) (n int, ok bool) {
 	if len(h.carry) == 0 {
 		if i := bytes.Index(b, endOfHead); i >= 0 {
-			return i + 4, h.parseHead(b[:i+2], head)
+			return i + 4, i+4 <= maxHead && h.parseHead(b[:i+2], head)
 		}
 		h.carry = append(h.carry, b...)
 		return len(b), len(b) <= maxHead
@@ -117,7 +117,7 @@ func (h *httpReply) takeHead(b []byte, head bool) (n int, ok bool) {
 		return len(b), len(h.carry) <= maxHead
 	}
 	end := from + i + 4
-	ok = h.parseHead(h.carry[:end-2], head)
+	ok = end <= maxHead && h.parseHead(h.carry[:end-2], head)
 	h.carry = h.carry[:0]
 	return end - before, ok
 }
@@ -135,7 +135,8 @@ func (h *httpReply) parseHead(b []byte, head bool) bool {
 		}
 		h.status = h.status*10 + int(c-'0')
 	}
-	h.last = b[7] == '0'
+	old := b[7] == '0' // HTTP/1.0, which closes if nothing else is said
+	closes, keeps := false, false
 	length, chunked := int64(-1), false
 	b = b[bytes.IndexByte(b, '\n')+1:]
 	for len(b) > 0 {
@@ -158,12 +159,7 @@ func (h *httpReply) parseHead(b []byte, head bool) bool {
 				}
 				length = n
 			} else if v, found := field(line, "connection"); found {
-				switch {
-				case bytes.EqualFold(v, []byte("close")):
-					h.last = true
-				case bytes.EqualFold(v, []byte("keep-alive")):
-					h.last = false
-				}
+				closes, keeps = connectionOptions(v, closes, keeps)
 			}
 		case 't':
 			if v, found := field(line, "transfer-encoding"); found {
@@ -171,6 +167,7 @@ func (h *httpReply) parseHead(b []byte, head bool) bool {
 			}
 		}
 	}
+	h.last = closes || old && !keeps // RFC 9112, section 9.3
 	switch {
 	case h.status/100 == 1 && h.status != 101: // interim: the reply is still to come
 		h.status, h.phase = 0, httpHead
@@ -202,6 +199,21 @@ func field(line []byte, name string) ([]byte, bool) {
 		}
 	}
 	return bytes.Trim(line[len(name)+1:], " \t"), true
+}
+
+// connectionOptions adds the options of one Connection field to those before.
+func connectionOptions(v []byte, closes, keeps bool) (bool, bool) {
+	for len(v) > 0 {
+		option, rest, _ := bytes.Cut(v, []byte(","))
+		v = rest
+		switch option = bytes.Trim(option, " \t"); {
+		case bytes.EqualFold(option, []byte("close")):
+			closes = true
+		case bytes.EqualFold(option, []byte("keep-alive")):
+			keeps = true
+		}
+	}
+	return closes, keeps
 }
 
 func parseLength(v []byte) (int64, bool) {
