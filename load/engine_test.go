@@ -1,7 +1,6 @@
 package load
 
 import (
-	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -182,11 +181,4 @@ func assertNobodyLeft(t *testing.T, f func()) {
 		return runtime.NumGoroutine() <= goroutines+1 && descriptors() <= files // one is Eventually's own
 	}, 10*time.Second, time.Millisecond, "goroutines %d, then %d; descriptors %d, then %d",
 		goroutines, runtime.NumGoroutine(), files, descriptors())
-}
-
-func TestTargetWithoutURLIsNamedByItsAddress(t *testing.T) {
-	assert.Equal(t, "127.0.0.1:7", Target{Address: "127.0.0.1:7"}.String())
-	parsed, err := ParseTarget(context.Background(), "frame://127.0.0.1:7")
-	require.NoError(t, err)
-	assert.Equal(t, "frame://127.0.0.1:7", parsed.String())
 }

@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -48,7 +47,7 @@ func newEpollEngine(p *Plan, conns int) (engine, error) {
 		go w.thread(cpu, started)
 		if err := <-started; err != nil {
 			e.close()
-			return nil, fmt.Errorf("pin the generator to CPU %d: %w", cpu, err)
+			return nil, badInput("cpus: pin a thread to CPU %d: %v (want CPUs that this process may run on)", cpu, err)
 		}
 	}
 	return e, nil

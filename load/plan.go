@@ -195,8 +195,18 @@ func (p *Plan) check(proto Protocol) error {
 		return badInput("warmup is %v (want 0 or more)", p.Warmup)
 	case p.Requests < 0:
 		return badInput("requests is %d (want 0 for no limit, or more)", p.Requests)
-	case p.Pause < 0 || p.DialTimeout < 0 || p.RequestTimeout < 0 || p.Grace < 0:
-		return badInput("a time-out or pause is negative (want more than 0)")
+	case p.Pause < 0:
+		return badInput("pause is %v (want more than 0)", p.Pause)
+	case p.DialTimeout < 0:
+		return badInput("dial-timeout is %v (want more than 0)", p.DialTimeout)
+	case p.RequestTimeout < 0:
+		return badInput("timeout is %v (want more than 0)", p.RequestTimeout)
+	case p.Grace < 0:
+		return badInput("grace is %v (want more than 0)", p.Grace)
+	case p.MaxProcesses < 1:
+		return badInput("max-processes is %d (want at least 1)", p.MaxProcesses)
+	case p.ServerCPUs < 1:
+		return badInput("server-cpus is %d (want at least 1)", p.ServerCPUs)
 	case p.Processes < 0 || p.Processes > p.MaxProcesses:
 		return badInput("processes is %d (want 1 to %d, or 0 to choose)", p.Processes, p.MaxProcesses)
 	case p.Mode == Open && !(p.Rate > 0 && p.Rate <= 1e8):
@@ -206,7 +216,7 @@ func (p *Plan) check(proto Protocol) error {
 	case p.Requests > 0 && (p.Mode == Open || p.Mode == Idle):
 		return badInput("requests bounds closed, connect and stream runs, not %s ones (use -duration)", p.Mode)
 	case p.Mode == Stream && (proto == LineProtocol || proto == HTTPProtocol):
-		return badInput("mode stream needs a target that echoes (tcp://, frame:// or unix://)")
+		return badInput("mode stream needs a target that echoes (tcp://, frame:// or unix://), and %s speaks %s", p.Targets[0], proto)
 	case (p.Mode == Connect || p.Mode == Idle) && p.Pipeline != 1:
 		return badInput("mode %s exchanges one request at a time (leave -pipeline at 1)", p.Mode)
 	case p.Engine != Epoll && p.Engine != Portable:
