@@ -108,6 +108,10 @@ type Result struct {
 	Valid   Valid    `json:"valid"`
 	Reasons []string `json:"reasons"` // why something is invalid
 
+	// Warnings tell what is valid but looks bad: of connect mode, a cycle's mean
+	// above 100 ms, success below 95 %, a rate below 1000 a second.
+	Warnings []string `json:"warnings,omitempty"`
+
 	Engine      EngineKind `json:"engine"`
 	EngineNote  string     `json:"engine_note,omitempty"` // what the engine cannot do
 	Processes   int        `json:"processes"`
@@ -148,7 +152,7 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 		Conns: p.Conns, Pipeline: p.Pipeline, Seed: p.Seed,
 		Duration: t.elapsed.Seconds(),
 		Requests: t.completed, Answered: t.answered(),
-		Errors:   t.errors.Map(), FirstError: t.first, Lost: t.lost, Alive: t.alive,
+		Errors: t.errors.Map(), FirstError: t.first, Lost: t.lost, Alive: t.alive,
 		BytesIn: t.bytesIn, BytesOut: t.bytesOut,
 		Engine: p.Engine, Processes: c.processes, Interrupted: c.stopped,
 		Reasons: []string{}, Steal: c.steal, hist: t.series,
@@ -196,7 +200,30 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 		r.LittleResidual = &residual
 	}
 	r.judge(p.Thresholds, t)
+	if p.Mode == Connect {
+		r.warnOfConnects()
+	}
 	return r
+}
+
+// Bounds beyond which connecting is slow or unreliable, as is often advised.
+const (
+	slowCycle   = 100 * time.Millisecond
+	fewSucceed  = 0.95
+	slowConnect = 1000 // cycles a second
+)
+
+func (r *Result) warnOfConnects() {
+	warn := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
+	if r.Latency != nil && r.Latency.Mean != nil && *r.Latency.Mean > float64(slowCycle) {
+		warn("a cycle takes %v on average, more than %v", time.Duration(*r.Latency.Mean).Round(time.Millisecond), slowCycle)
+	}
+	if r.Success < fewSucceed {
+		warn("%.1f %% of the cycles succeeded, fewer than %.0f %%", 100*r.Success, 100*fewSucceed)
+	}
+	if r.Rate < slowConnect {
+		warn("%.0f cycles a second, fewer than %d", r.Rate, slowConnect)
+	}
 }
 
 // generatorCPUs is the number of CPUs that the generator may use: its set, or

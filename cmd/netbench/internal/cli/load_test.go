@@ -84,6 +84,18 @@ func TestLoadPrintsATableForAPerson(t *testing.T) {
 	}
 }
 
+func TestLoadWarnsOfSlowConnects(t *testing.T) {
+	args := []string{"load", "-mode", "connect", "-conns", "2", "-duration", "300ms", "-metrics", "none"}
+	exit, out, stderr := netbench(t, t.Context(), append(args, "-pause", "100ms", startModel(t, "echo"))...)
+	require.Equal(t, results.ExitGood, exit, stderr)
+	assert.Contains(t, out, "warning: ")
+	assert.Contains(t, out, "cycles a second, fewer than 1000")
+	assert.NotContains(t, out, "succeeded, fewer than")
+	exit, out, stderr = netbench(t, t.Context(), append(args, startModel(t, "echo+wait=150ms"))...)
+	require.Equal(t, results.ExitGood, exit, stderr)
+	assert.Contains(t, out, "on average, more than 100ms")
+}
+
 func TestLoadExitsWith3IfARequestedMetricIsInvalid(t *testing.T) {
 	url := startModel(t, "http")
 	// Every reply is a 404: no request succeeds.

@@ -135,6 +135,9 @@ func printLoad(w io.Writer, r *load.Result) error {
 	for _, reason := range r.Reasons {
 		fmt.Fprintf(&b, "  %s\n", reason)
 	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "  warning: %s\n", warning)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
