@@ -163,6 +163,9 @@ func (r *rig) bench(b *testing.B, s Scenario) {
 		for _, why := range res.Reasons {
 			r.tell(b, results.WarningLine(why))
 		}
+		for _, why := range res.Warnings {
+			r.tell(b, results.WarningLine(why))
+		}
 		if why := r.server.Info().Stats.Fallback; why != "" {
 			r.tell(b, results.WarningLine("the model fell back: "+why))
 		}
