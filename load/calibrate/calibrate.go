@@ -88,8 +88,9 @@ type Options struct {
 	// the first is used; empty leaves the clients where the system puts them.
 	CPUs []int
 
-	// ServerCPUs is the number of CPUs that a server may use; default 1.
-	ServerCPUs int
+	// ServerCPUs is the CPU set of the servers that Start starts; empty means
+	// that they are not pinned. What limited a rate is told from it.
+	ServerCPUs []int
 
 	// Workloads to measure, default [Workloads].
 	Workloads []Workload
@@ -130,12 +131,6 @@ func (o Options) normalize() (Options, error) {
 	}
 	if o.Start == nil {
 		return bad("Options.Start is nil (want what starts a server)")
-	}
-	if o.ServerCPUs == 0 {
-		o.ServerCPUs = 1
-	}
-	if o.ServerCPUs < 0 {
-		return bad("ServerCPUs is %d (want 1 or more)", o.ServerCPUs)
 	}
 	if len(o.Workloads) == 0 {
 		o.Workloads = Workloads

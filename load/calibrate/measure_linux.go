@@ -32,6 +32,10 @@ func measure(ctx context.Context, o Options) (r *Report, err error) {
 	}()
 	s := &setup{Options: o, client: client, cpus: o.CPUs[:min(1, len(o.CPUs))]}
 	r = &Report{Compiler: client.Compiler, CPU: cpu.Format(s.cpus)}
+	if r.Environment, err = results.Collect(ctx); err != nil {
+		return nil, err
+	}
+	r.Environment.ServerCPUs, r.Environment.GeneratorCPUs = cpu.Format(o.ServerCPUs), r.CPU
 	for _, w := range o.Workloads {
 		c := &Cell{Name: w.String(), Other: "C client", Conns: w.Conns, Size: w.Size, Bound: MaxRatio, Reasons: []string{}}
 		r.Cells = append(r.Cells, c)
@@ -227,7 +231,7 @@ func (s *setup) ceiling(ctx context.Context, server Server, c *Cell) error {
 	if err != nil {
 		return err
 	}
-	plan.ServerCPUs = s.ServerCPUs
+	plan.ServerCPUs = max(1, len(s.ServerCPUs))
 	plan.ServerCPU = func() (time.Duration, error) {
 		_ = server.Quiesce(ctx) // where it does not, the clock lags by a tick
 		return server.CPU()

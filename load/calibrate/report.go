@@ -7,6 +7,7 @@ import (
 	"github.com/aclements/go-moremath/stats"
 
 	"netbench/load"
+	"netbench/results"
 )
 
 // Verdict is what a measurement says about a bound.
@@ -26,6 +27,8 @@ type Report struct {
 	Wrk      *Cell   `json:"wrk,omitempty"`
 	Compiler string  `json:"compiler"` // that made the C client
 	CPU      string  `json:"cpu"`      // that the clients ran on
+
+	Environment results.Fingerprint `json:"environment"`
 }
 
 // Cell compares the generator with another client under one workload.

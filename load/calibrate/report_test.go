@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"netbench/results"
 )
 
 // cellOf makes a cell from CPU times per request, in pairs of ours and theirs.
@@ -131,23 +133,42 @@ func goldenReport() *Report {
 	wrk := cellOf(wrkName, MinYield, [2]float64{9000, 11000}, [2]float64{12000, 11000})
 	wrk.Name, wrk.Size = "http, 100 conns", 0
 	r := &Report{Cells: []*Cell{met, missed, unfit}, Wrk: wrk, Compiler: "cc (Some) 12.2.0", CPU: "1"}
+	r.Environment = results.Fingerprint{
+		Start: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), GoVersion: "go1.26.8", GOOS: "linux", GOARCH: "amd64",
+		Kernel: "Linux 6.18", CPUs: 2, CPUModel: "Some CPU", ServerCPUs: "0",
+	}
 	for _, c := range r.all() {
 		c.conclude()
 	}
 	return r
 }
 
+// golden compares with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	want, err := os.ReadFile(filepath.Join("testdata", name))
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got)
+}
+
 func TestPrintWritesTableAndVerdicts(t *testing.T) {
 	var b strings.Builder
 	require.NoError(t, goldenReport().Print(&b))
-	without := &Report{Cells: goldenReport().Cells[:1], Compiler: "cc", CPU: "any",
+	golden(t, "report.golden", b.String())
+}
+
+func TestPrintSaysWhyWrkIsAbsent(t *testing.T) {
+	r := &Report{Cells: goldenReport().Cells[:1], Compiler: "cc", CPU: "any",
 		Wrk: &Cell{Name: "http, 100 conns", Other: wrkName, Verdict: Absent, Reasons: []string{"wrk is not in PATH"}}}
-	b.WriteString("\n")
-	require.NoError(t, without.Print(&b))
-	golden := filepath.Join("testdata", "report.golden")
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	assert.Equal(t, string(want), b.String())
+	var b strings.Builder
+	require.NoError(t, r.Print(&b))
+	golden(t, "absent.golden", b.String())
+}
+
+func TestMarkdownWritesAPage(t *testing.T) {
+	var b strings.Builder
+	require.NoError(t, goldenReport().Markdown(&b))
+	golden(t, "page.golden", b.String())
 }
 
 func TestReportIsValidJSONWhateverItHolds(t *testing.T) {
@@ -175,7 +196,6 @@ func TestOptionsThatCannotBeMeasuredAreRefused(t *testing.T) {
 		"no connection":    {Options{Start: start, Workloads: []Workload{{0, 64}}}, "workload 0 connections x 64 bytes"},
 		"too large":        {Options{Start: start, Workloads: []Workload{{1, 65522}}}, "x 65522 bytes"},
 		"negative ceiling": {Options{Start: start, Ceiling: -1}, "ceiling is -1ns"},
-		"negative CPUs":    {Options{Start: start, ServerCPUs: -1}, "ServerCPUs is -1"},
 	} {
 		_, err := Calibrate(t.Context(), tc.o)
 		require.ErrorIs(t, err, ErrOptions, name)

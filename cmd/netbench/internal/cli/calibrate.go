@@ -47,6 +47,7 @@ no C compiler.`,
 			flags.DurationVar(&o.Block, "block", 2*time.Second, "`length` of a block beside wrk, whole seconds")
 			wrk := flags.Bool("wrk", true, "compare with wrk, if it is installed")
 			asJSON := flags.Bool("json", false, "print the report as one JSON object")
+			page := flags.String("markdown", "", "write the report as a page to `FILE` too, if the run was fit")
 			return func(ctx context.Context, _ []string, s Streams) (int, error) {
 				if _, ok := Models()[*model]; !ok {
 					return results.ExitBadInput, fmt.Errorf("model %q is unknown (use %s)", *model, modelNames())
@@ -54,6 +55,11 @@ no C compiler.`,
 				if o.Rounds == 0 || o.Round == 0 || o.Slice == 0 || o.Block == 0 {
 					return results.ExitBadInput, errors.New("-rounds, -round, -slice and -block have to be above zero")
 				}
+				file, err := createWhole(*page)
+				if err != nil {
+					return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
+				}
+				defer file.discard()
 				place, err := testenv.Place()
 				if err == nil {
 					err = testenv.PinSelf(place.Generator)
@@ -62,7 +68,7 @@ no C compiler.`,
 					return results.ExitUndecided, err
 				}
 				fmt.Fprintln(s.Err, place.Reason)
-				o.CPUs, o.ServerCPUs, o.WithoutWrk = place.Generator, max(1, len(place.Server)), !*wrk
+				o.CPUs, o.ServerCPUs, o.WithoutWrk = place.Generator, place.Server, !*wrk
 				o.Progress = func(line string) { fmt.Fprintln(s.Err, line) }
 				o.Start = func(ctx context.Context, service string) (calibrate.Server, error) {
 					server, err := testenv.StartServer(ctx, testenv.ServerSpec{
@@ -74,14 +80,14 @@ no C compiler.`,
 					}
 					return server, nil
 				}
-				return printCalibration(ctx, o, *asJSON, s)
+				return runCalibration(ctx, o, *asJSON, file, s)
 			}
 		},
 	}
 }
 
-// printCalibration calibrates and prints, also what there is after an interrupt.
-func printCalibration(ctx context.Context, o calibrate.Options, asJSON bool, s Streams) (int, error) {
+// runCalibration calibrates and prints, also what there is after an interrupt.
+func runCalibration(ctx context.Context, o calibrate.Options, asJSON bool, page *wholeFile, s Streams) (int, error) {
 	r, err := calibrate.Calibrate(ctx, o)
 	if r != nil {
 		show := func() error { return r.Print(s.Out) }
@@ -90,6 +96,11 @@ func printCalibration(ctx context.Context, o calibrate.Options, asJSON bool, s S
 		}
 		if e := show(); e != nil {
 			return results.ExitBadInput, e
+		}
+	}
+	if err == nil && r.Verdict() != calibrate.Unfit {
+		if e := page.commit(r.Markdown); e != nil {
+			return results.ExitBadInput, fmt.Errorf("-markdown: %w", e)
 		}
 	}
 	switch {

@@ -1,0 +1,23 @@
+package cli
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"netbench/load"
+	"netbench/testenv"
+)
+
+func TestMain(m *testing.M) {
+	testenv.Main(Models(), load.Role()) // commands start this binary as server and generator
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
