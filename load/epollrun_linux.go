@@ -8,6 +8,15 @@ import (
 // back, so that catching up does not delay the reading of replies.
 const sendsAtOnce = 32
 
+// wakeApart is the least time, ns, that the thread of an open loop sleeps for a
+// due time. Requests that are due closer together leave together, up to so much
+// late, which is in their send lag. Each wake-up costs several microseconds of
+// CPU: at 80,000 requests a second on one CPU this made the generator's share 84
+// % instead of 95 % (netbench load -mode open -rate 80000 -conns 100), while the
+// p99 of the lag rose from 36 to 64 µs. Below 1/wakeApart requests a second it
+// changes nothing.
+const wakeApart = int64(30 * time.Microsecond)
+
 // run drives one segment that starts at start, then drains.
 func (w *epollWorker) run(s segment, start, quota int64) {
 	w.seg = s
@@ -84,7 +93,7 @@ func (w *epollWorker) drive(start int64) {
 		until := w.endAt
 		switch w.seg.mode {
 		case Open:
-			until = min(until, w.sendDue(now))
+			until = min(until, max(w.sendDue(now), now+wakeApart))
 		case Connect:
 			until = min(until, w.wake(now))
 		}
