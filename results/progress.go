@@ -3,6 +3,7 @@ package results
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -70,7 +71,9 @@ func (p *progress) result(res *benchfmt.Result) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "[%s, %d] %s", formatDuration(time.Since(p.start)), p.results, res.Name)
-	for _, v := range res.Values {
+	values := slices.Clone(res.Values)
+	slices.SortStableFunc(values, func(a, b benchfmt.Value) int { return unitRank(a.Unit) - unitRank(b.Unit) })
+	for _, v := range values {
 		if title := unitTitle(v.Unit); title != "" {
 			fmt.Fprintf(&b, "  %s %s", title, formatValue(v.Value, v.Unit))
 		}

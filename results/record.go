@@ -208,7 +208,8 @@ func (r *recorder) note(n Note) {
 	r.known[key] = true
 	r.notes = append(r.notes, n)
 	r.keep(r.w.Note(n))
-	if !r.raw {
+	// What failed was shown already, as it happened.
+	if !r.raw && n.Kind != Failure {
 		r.show.print(formatNote(n))
 	}
 }

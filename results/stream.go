@@ -3,6 +3,7 @@ package results
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -43,12 +44,6 @@ type sink interface {
 	note(n Note)
 	text(line string) // anything else that the user should see
 	begin(name string)
-}
-
-// block is what belongs to a line "--- KIND: NAME".
-type block struct {
-	kind, name string
-	logs       []string
 }
 
 const (
@@ -218,8 +213,8 @@ func (p *stream) other(s string) {
 	case word == "?" && rest != "", strings.HasPrefix(s, "=== "), s == "testing: warning: no tests to run":
 	case isCrash(s) || len(p.crash) > 0:
 		p.sink.text(s)
-		if len(p.crash) < keptCrash {
-			p.crash = append(p.crash, strings.TrimSpace(s))
+		if text := strings.TrimSpace(s); text != "" && len(p.crash) < keptCrash {
+			p.crash = append(p.crash, text)
 		}
 	case logLine.MatchString(s):
 		p.logs = addLog(p.logs, logLine.FindStringSubmatch(s)[1])
@@ -233,25 +228,6 @@ func (p *stream) other(s string) {
 			p.tail = append(p.tail, strings.TrimSpace(s))
 			p.tail = p.tail[max(0, len(p.tail)-keptTail):]
 		}
-	}
-}
-
-// addLog adds an entry of a benchmark's log, up to a bound.
-func addLog(logs []string, text string) []string {
-	const most = 200
-	switch len(logs) {
-	case most:
-		return logs
-	case most - 1:
-		return append(logs, "further entries of the log are left out")
-	}
-	return append(logs, strings.TrimSpace(text))
-}
-
-// continueLog adds a line to the last entry.
-func continueLog(logs []string, text string) {
-	if last := &logs[len(logs)-1]; len(*last) < longestLine {
-		*last = strings.TrimSpace(*last + " " + strings.TrimSpace(text))
 	}
 }
 
@@ -320,50 +296,6 @@ func (p *stream) note(kind NoteKind, name, text string) {
 	p.sink.note(Note{Kind: kind, Package: p.pkg, Benchmark: name, Text: oneLine(text)})
 }
 
-// indented adds a line to the block.
-func (p *stream) indented(s string) {
-	b := p.block
-	if b.kind == "FAIL" {
-		p.sink.text(s)
-	}
-	if m := logLine.FindStringSubmatch(s); m != nil {
-		b.logs = addLog(b.logs, m[1])
-	} else if len(b.logs) > 0 {
-		continueLog(b.logs, s)
-	} else {
-		b.logs = addLog(b.logs, s)
-	}
-}
-
-func (p *stream) endBlock() {
-	b := p.block
-	p.block = nil
-	if b == nil {
-		return
-	}
-	reason := strings.Join(b.logs, "; ")
-	switch b.kind {
-	case "SKIP":
-		if reason == "" {
-			reason = "no reason given"
-		}
-		p.note(Skip, b.name, reason)
-	case "FAIL":
-		p.failures++
-		if reason == "" {
-			reason = "failed"
-		}
-		if !isBenchmarkName(b.name) { // a test
-			reason = b.name + ": " + reason
-		}
-		p.note(Failure, b.name, reason)
-	default:
-		for _, text := range b.logs {
-			p.logged(b.name, text)
-		}
-	}
-}
-
 // endPackage handles the line by which cmd/go ends a package. What failed
 // without a benchmark being named is a failure of the package.
 func (p *stream) endPackage(failed bool, rest string) {
@@ -393,7 +325,12 @@ func (p *stream) endCrash(failed bool) {
 	if len(p.crash) == 0 {
 		return
 	}
-	text := strings.Join(p.crash, "; ")
+	// What crashed says so first; the stacks that follow were shown.
+	said := p.crash
+	if i := slices.IndexFunc(said, func(s string) bool { return strings.HasPrefix(s, "goroutine ") }); i > 0 {
+		said = said[:i]
+	}
+	text := strings.Join(said, "; ")
 	p.crash = nil
 	if failed {
 		p.failures++

@@ -147,7 +147,7 @@ func unitTitle(tidied string) string {
 // dropRepeats leaves out failures that only repeat the failure of a
 // sub-benchmark.
 func dropRepeats(notes []Note) []Note {
-	return slices.DeleteFunc(slices.Clone(notes), func(n Note) bool {
+	return slices.DeleteFunc(append([]Note{}, notes...), func(n Note) bool {
 		return n.Kind == Failure && n.Text == "failed" && slices.ContainsFunc(notes, func(o Note) bool {
 			return o.Kind == Failure && o.Package == n.Package && strings.HasPrefix(o.Benchmark, n.Benchmark+"/")
 		})

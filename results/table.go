@@ -70,7 +70,7 @@ func printGroup(w io.Writer, rows []Row) {
 	slices.SortStableFunc(units, func(a, b string) int { return unitRank(a) - unitRank(b) })
 	head := []string{"benchmark", "n"}
 	if repeated {
-		head[0] = "benchmark (median; least to most below)"
+		head[0] = "benchmark: median, least–most"
 	}
 	for _, u := range units {
 		head = append(head, unitTitle(u))
@@ -91,7 +91,7 @@ func printGroup(w io.Writer, rows []Row) {
 				line = append(line, formatValue(m.Median, u))
 			}
 			if m.N > 1 {
-				span = append(span, formatValue(m.Min, u)+" to "+formatValue(m.Max, u))
+				span = append(span, formatValue(m.Min, u)+"–"+formatValue(m.Max, u))
 			} else {
 				span = append(span, "")
 			}

@@ -1,9 +1,9 @@
 package results
 
 import (
+	"math"
+	"strconv"
 	"strings"
-
-	"golang.org/x/perf/benchunit"
 )
 
 // Direction says which way a metric improves.
@@ -74,22 +74,49 @@ func (u Unit) metadata() string {
 	return "Unit " + u.Name + " assume=nothing"
 }
 
-// formatValue prints a tidied value with three or four digits, a prefix, and
-// the unit of measure where the number alone would be ambiguous: 73.20µs,
-// 1.5KiB, 81.2k.
+// formatValue prints a value in base units with three digits, enough for numbers
+// that scatter by percents; the file has all of them. Times and bytes carry their
+// unit of measure (73.2µs, 1.50KiB), percentages their sign, large counts a
+// prefix (81.2k), and small counts none (0.0118).
 func formatValue(v float64, tidied string) string {
+	numerator, _, _ := strings.Cut(tidied, "/")
+	base := numerator[strings.LastIndexByte(numerator, '-')+1:]
+	switch base {
+	case "sec":
+		return scaled(v, 1e-9, 1e3, []string{"ns", "µs", "ms", "s"})
+	case "B":
+		return scaled(v, 1, 1<<10, []string{"B", "KiB", "MiB", "GiB", "TiB"})
+	case "%":
+		return threeDigits(v) + "%"
+	}
+	return scaled(v, 1, 1e3, []string{"", "k", "M", "G", "T"})
+}
+
+// scaled prints v in the largest unit of which it is at least one. The first unit
+// is worth smallest, each other one step times the one before.
+func scaled(v, smallest, step float64, units []string) string {
 	if v == 0 {
 		return "0"
 	}
-	s := benchunit.Scale(v, benchunit.ClassOf(tidied))
-	numerator, _, _ := strings.Cut(tidied, "/")
-	switch {
-	case numerator == "sec", strings.HasSuffix(numerator, "-sec"):
-		s += "s"
-	case numerator == "B", strings.HasSuffix(numerator, "-B"):
-		s += "B"
-	case strings.HasSuffix(numerator, "%"):
-		s += "%"
+	v /= smallest
+	i := 0
+	// What would be printed as 1000 belongs to the next unit.
+	for ; i < len(units)-1 && math.Abs(v) >= step-0.5; i++ {
+		v /= step
 	}
-	return s
+	return threeDigits(v) + units[i]
+}
+
+// threeDigits prints v with three significant digits and without an exponent,
+// and the digits before the point in full.
+func threeDigits(v float64) string {
+	if v == 0 {
+		return "0"
+	}
+	decimals := 2 - int(math.Floor(math.Log10(math.Abs(v))))
+	// 9.996 has a digit more before the point once it is rounded.
+	if r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 2, 64), 64); err == nil {
+		decimals = 2 - int(math.Floor(math.Log10(math.Abs(r))+1e-9))
+	}
+	return strconv.FormatFloat(v, 'f', max(0, min(decimals, 12)), 64)
 }
