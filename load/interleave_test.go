@@ -2,7 +2,9 @@ package load
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"slices"
@@ -197,6 +199,12 @@ func TestRatioIsStudentsIntervalOnLogarithms(t *testing.T) {
 	one := ratioOf(d[:1])
 	assert.Zero(t, one.Lo)
 	assert.True(t, math.IsInf(one.Hi, 1), "one round bounds nothing")
+	b, err := json.Marshal(one)
+	require.NoError(t, err)
+	assert.JSONEq(t, fmt.Sprintf(`{"n":1,"d":[0.01],"mean":%v}`, one.Mean), string(b))
+	b, err = json.Marshal(ratioOf(nil))
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"n":0,"d":null}`, string(b))
 }
 
 func TestSlicesStandInEachPlaceEquallyOften(t *testing.T) {

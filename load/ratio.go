@@ -1,6 +1,7 @@
 package load
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 
@@ -46,6 +47,25 @@ func ratioOf(d []float64) Ratio {
 		r.SD = stats.StdDev(d)
 	}
 	return r
+}
+
+// MarshalJSON leaves out what is not known: with fewer than two rounds the
+// bounds, with none the mean.
+func (r Ratio) MarshalJSON() ([]byte, error) {
+	known := func(v float64) *float64 {
+		if math.IsNaN(v) || math.IsInf(v, 0) || r.N < 2 && v != r.Mean {
+			return nil
+		}
+		return &v
+	}
+	return json.Marshal(struct {
+		N    int       `json:"n"`
+		D    []float64 `json:"d"`
+		Mean *float64  `json:"mean,omitempty"`
+		Lo   *float64  `json:"lo,omitempty"`
+		Hi   *float64  `json:"hi,omitempty"`
+		SD   *float64  `json:"sd,omitempty"`
+	}{r.N, r.D, known(r.Mean), known(r.Lo), known(r.Hi), known(r.SD)})
 }
 
 func (r Ratio) String() string {
