@@ -108,8 +108,10 @@ as exp(d) with its 95 %% interval.
 	}
 	fmt.Fprintf(&doc, "\nRequired: sd of d for server CPU per request at most %.0f %%, mean of twins within %.0f %% of 1,\nextra work of 5 %% seen as %.0f to %.0f %%.\n",
 		100*allowedSD, 100*allowedMean, 100*seenAtLeast, 100*seenAtMost)
-	require.NoError(t, os.WriteFile(filepath.Join("..", "..", "docs", "interleave.md"), []byte(doc.String()), 0o644))
 	t.Log("\n" + doc.String())
+	docs := filepath.Join("..", "..", "docs")
+	require.NoError(t, os.MkdirAll(docs, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(docs, "interleave.md"), []byte(doc.String()), 0o644))
 
 	for name, c := range map[string]*load.Comparison{"twins": twins, "swapped": swapped} {
 		r := c.Ratio(0, 1, load.ServerCPUPerOp)
