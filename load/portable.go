@@ -58,6 +58,7 @@ type present struct {
 	open     int64 // connections
 	dialling int64 // connections being made
 	inflight int64 // requests outstanding
+	writing  int64 // connections being written to
 }
 
 // present sums up over all parts. Each part's numbers belong together.
@@ -67,6 +68,7 @@ func (e *portableEngine) present() (sum present) {
 		sum.open += s.open
 		sum.dialling += s.dialling
 		sum.inflight += s.inflight
+		sum.writing += s.writing
 		s.mu.Unlock()
 	}
 	return sum

@@ -277,7 +277,7 @@ func (c *portableConn) proceed(places int, now int64) {
 
 // settled tells run when nothing is outstanding, if that is what it waits for.
 func (c *portableConn) settled() {
-	if c.part.inflight == 0 && (c.e.draining.Load() || c.e.quota.Load() == 0) {
+	if c.part.inflight == 0 && c.part.writing == 0 && (c.e.draining.Load() || c.e.quota.Load() == 0) {
 		c.e.notify()
 	}
 }
@@ -316,6 +316,7 @@ func (c *portableConn) flush() {
 		return
 	}
 	c.writing = true
+	c.part.writing++
 	for c.state == connOpen && c.owed > 0 {
 		nc, b := c.conn, c.e.m.next(&c.flow, c.owed)
 		c.part.mu.Unlock()
@@ -332,6 +333,8 @@ func (c *portableConn) flush() {
 		}
 	}
 	c.writing = false
+	c.part.writing--
+	c.settled()
 }
 
 // complete books the oldest request as answered.

@@ -112,7 +112,7 @@ func (e *portableEngine) exhausted() bool {
 // quiet tells whether nothing is under way.
 func (e *portableEngine) quiet() bool {
 	p := e.present()
-	return p.inflight == 0 && p.dialling == 0
+	return p.inflight == 0 && p.dialling == 0 && p.writing == 0
 }
 
 // wait returns when the time has come, when over says so after a call of notify,
