@@ -47,10 +47,10 @@ func TestEveryEngineDrivesEveryModeProtocolAndNetwork(t *testing.T) {
 // bounded is a plan that does not depend on how fast this host is: so many
 // requests are sent, however long it takes.
 func bounded(mode Mode) Plan {
-	p := Plan{Mode: mode, Conns: 5, Seed: 42, Pause: time.Millisecond, Duration: 50 * time.Millisecond, Grace: 30 * time.Second}
+	p := Plan{Mode: mode, Conns: 5, Seed: 42, Pause: time.Millisecond, Duration: 20 * time.Millisecond, Grace: 30 * time.Second}
 	switch mode {
 	case Open:
-		p.Rate = 1000
+		p.Rate = 2000
 	case Closed, Connect, Stream:
 		p.Requests, p.Duration = 100, 30*time.Second
 	}
@@ -141,7 +141,7 @@ func TestAWindowCountsWhatCompletesInIt(t *testing.T) {
 			eachEngine(t, func(t *testing.T, kind EngineKind) {
 				p := Plan{
 					Targets: []Target{serve(t, EchoProtocol, echo)}, Engine: kind, Mode: mode, Size: 100,
-					Conns: 5, Pause: time.Millisecond, Duration: 500 * time.Millisecond, Grace: 30 * time.Second,
+					Conns: 5, Pause: time.Millisecond, Duration: 300 * time.Millisecond, Grace: 30 * time.Second,
 				}
 				r := run(t, p)
 				checkNothingFailed(t, p, r)
@@ -150,9 +150,6 @@ func TestAWindowCountsWhatCompletesInIt(t *testing.T) {
 				assert.Equal(t, r.Answered*100, r.BytesOut, "only whole requests were sent")
 				assert.Equal(t, r.BytesOut, r.BytesIn, "what was outstanding at the end was awaited")
 				assert.LessOrEqual(t, r.Answered, r.Requests+5, "all but those outstanding at the end count")
-				if r.LittleResidual != nil {
-					assert.Less(t, *r.LittleResidual, 0.05)
-				}
 			})
 		})
 	}

@@ -4,25 +4,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"netbench/models"
 )
-
-// descriptors counts this process's open files, 0 where that is not known.
-func descriptors() int {
-	names, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0
-	}
-	return len(names)
-}
 
 // engines are those that this platform has.
 func engines() []EngineKind {
@@ -32,9 +20,10 @@ func engines() []EngineKind {
 	return []EngineKind{Portable}
 }
 
-// eachEngine runs a test with every engine, in parallel.
+// eachEngine runs a test with every engine, parallel to others.
 func eachEngine(t *testing.T, test func(t *testing.T, kind EngineKind)) {
 	t.Helper()
+	t.Parallel()
 	for _, kind := range engines() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -170,15 +159,4 @@ func failures(r *Result) map[string]int64 {
 		}
 	}
 	return m
-}
-
-// assertNobodyLeft checks that a function leaves no goroutine and no descriptor.
-func assertNobodyLeft(t *testing.T, f func()) {
-	t.Helper()
-	goroutines, files := runtime.NumGoroutine(), descriptors()
-	f()
-	assert.Eventually(t, func() bool {
-		return runtime.NumGoroutine() <= goroutines+1 && descriptors() <= files // one is Eventually's own
-	}, 10*time.Second, time.Millisecond, "goroutines %d, then %d; descriptors %d, then %d",
-		goroutines, runtime.NumGoroutine(), files, descriptors())
 }

@@ -123,7 +123,7 @@ func TestHTTPStatusOf400AndAboveIsAnErrorAndNoSuccess(t *testing.T) {
 					r := run(t, p)
 					asked := p.Requests
 					if mode == Open {
-						asked = 50
+						asked = int64(p.Rate * p.Duration.Seconds())
 					}
 					assert.Equal(t, map[string]int64{"status": asked}, failures(r))
 					assert.Zero(t, r.Requests)

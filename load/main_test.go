@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -24,6 +25,13 @@ func TestMain(m *testing.M) {
 	// Each loop of the epoll engine holds one of the scheduler's processors,
 	// and the tests' servers in this process need some too.
 	runtime.GOMAXPROCS(max(8, runtime.GOMAXPROCS(0)))
+	// Most tests wait more than they work.
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f != nil && f.Value.String() == f.DefValue {
+		if err := f.Value.Set("6"); err != nil {
+			panic(err)
+		}
+	}
 	before := descriptors()
 	code := m.Run()
 	if code == 0 {
