@@ -29,6 +29,14 @@ type broken struct {
 	says string
 }
 
+func (b broken) caughtBy(r *recorder) bool {
+	return slices.ContainsFunc(r.failures, func(f string) bool { return strings.Contains(f, b.says) })
+}
+
+// needsDescriptorCount lists the flaws that only show in the number of open
+// descriptors.
+var needsDescriptorCount = map[flaw]bool{flawLateSemaphore: true, flawLeaksDescriptor: true}
+
 var brokenServers = []broken{
 	{flawDropsParts, "takes one read for a whole message", "exact-every-split", "reply ends after 0"},
 	{flawTruncates, "loses output beyond MaxPending", "exact-random-splits", "reply"},
@@ -120,13 +128,20 @@ func ruleNamed(t *testing.T, name string) rule {
 // once, and after them, one by one, those that look at the whole process.
 func TestSuiteCatchesEachBrokenServer(t *testing.T) {
 	verdicts := make([]*recorder, len(brokenServers))
-	judge := func(i int, r rule) {
-		b := newBreakage(brokenServers[i].flaw)
-		defer b.tidy()
-		verdicts[i] = r.record(b.factory, setting{network: "tcp4", patience: 2 * time.Second, short: true})
+	judge := func(i int, r rule, patience time.Duration) {
+		// A host that stands still may let a rule fail for another reason than
+		// the flaw, so there is a second attempt, and a third.
+		for range 3 {
+			b := newBreakage(brokenServers[i].flaw)
+			verdicts[i] = r.record(b.factory, setting{network: "tcp4", patience: patience, short: true})
+			b.tidy()
+			if brokenServers[i].caughtBy(verdicts[i]) {
+				return
+			}
+		}
 	}
 	var crowd sync.WaitGroup
-	room := make(chan struct{}, 8)
+	room := make(chan struct{}, 12)
 	var single []int
 	for i, b := range brokenServers {
 		r := ruleNamed(t, b.rule)
@@ -136,13 +151,13 @@ func TestSuiteCatchesEachBrokenServer(t *testing.T) {
 		}
 		room <- struct{}{}
 		crowd.Go(func() {
-			judge(i, r)
+			judge(i, r, 2*time.Second)
 			<-room
 		})
 	}
 	crowd.Wait()
 	for _, i := range single {
-		judge(i, ruleNamed(t, brokenServers[i].rule))
+		judge(i, ruleNamed(t, brokenServers[i].rule), time.Second)
 	}
 	for i, b := range brokenServers {
 		t.Run(b.rule+"/"+strings.ReplaceAll(b.name, " ", "-"), func(t *testing.T) {
@@ -150,9 +165,12 @@ func TestSuiteCatchesEachBrokenServer(t *testing.T) {
 			if r.lacking != nil && r.lacking() != "" {
 				t.Skip(r.lacking())
 			}
+			if needsDescriptorCount[b.flaw] && descriptorCount() < 0 {
+				t.Skip("this system does not tell how many descriptors are open")
+			}
 			failures := verdicts[i].failures
 			require.NotEmpty(t, failures, "a server that %s passes", b.name)
-			assert.Contains(t, strings.Join(failures, "\n"), b.says)
+			assert.True(t, b.caughtBy(verdicts[i]), "want a failure that says %q, found %q", b.says, failures)
 			t.Logf("caught: %s", failures[0])
 		})
 	}

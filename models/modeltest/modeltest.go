@@ -17,6 +17,9 @@
 // logged, and it has to be true: a rule that fails undeclared and a rule that
 // passes although it is declared to fail are both failures of the test.
 //
+// The servers run in the process of the test: the suite counts its descriptors
+// and goroutines, and its services talk to its rules.
+//
 // Nothing here waits without a limit, and no rule judges by an absolute time
 // but for upper bounds of seconds. Rules that look at the whole process (its
 // descriptors, its goroutines, its heap, its CPU time) exclude all other rules

@@ -168,8 +168,9 @@ func (p *probe) start(c models.Config) *server {
 }
 
 func (s *server) serve() {
-	s.served = make(chan error, 1)
-	go func() { s.served <- s.Serve() }()
+	served := make(chan error, 1)
+	s.served = served
+	go func() { served <- s.Serve() }()
 }
 
 // end closes the server and waits for Serve.

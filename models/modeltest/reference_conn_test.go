@@ -293,3 +293,35 @@ func (c *connection) write(pending []byte) error {
 	}
 	return nil
 }
+
+var errIdle = errors.New("idle for too long")
+
+// linger ends a stream so that the peer can read all of it: a socket that is
+// closed with unread input makes its kernel send a reset.
+func (c *connection) linger() error {
+	if c.r.flaw == flawClosesAbruptly {
+		return nil
+	}
+	if err := c.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		return err
+	}
+	limit := time.Second
+	if idle := c.r.config.IdleTimeout; idle != models.NoLimit {
+		limit = min(limit, idle)
+	}
+	c.mu.Lock()
+	c.lingering = true
+	deadline := time.Now().Add(limit)
+	if c.r.flaw == flawLingersForever {
+		deadline = time.Time{}
+	}
+	err := c.SetReadDeadline(deadline)
+	c.mu.Unlock()
+	if err == nil {
+		_, err = io.Copy(io.Discard, c.Conn)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
+}

@@ -3,7 +3,6 @@ package modeltest
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -21,6 +20,11 @@ const drainGrace = 10 * time.Millisecond
 // before there is nothing: on a host that stands still, the deadline of a read
 // or accept may be over before it is tried.
 const drainTries = 2
+
+// drainBacklog is how many connections are taken from the backlog after
+// Shutdown has begun. Without a bound, peers that keep coming would be served
+// for ever.
+const drainBacklog = 128
 
 // reference is a small correct server, a goroutine per connection, that can be
 // made wrong in one way at a time.
@@ -124,7 +128,7 @@ func (r *reference) Serve() error {
 	defer func() { _ = r.listener.Close() }()
 
 	const longest = 100 * time.Millisecond
-	found := drainTries
+	found, late := drainTries, 0
 	for delay := time.Millisecond; ; {
 		if !r.takeSlot() {
 			return r.serveError()
@@ -136,6 +140,11 @@ func (r *reference) Serve() error {
 		if err == nil {
 			delay, found = time.Millisecond, drainTries
 			r.admit(conn)
+			if isClosed(r.stopAccepting()) {
+				if late++; late == drainBacklog {
+					return r.serveError()
+				}
+			}
 			continue
 		}
 		r.giveSlot()
@@ -169,6 +178,11 @@ func (r *reference) interruptAccept() error {
 func (r *reference) takeSlot() bool {
 	if r.slots == nil || r.config.OnLimit == models.Reject || r.flaw == flawLateSemaphore {
 		return true
+	}
+	select {
+	case r.slots <- struct{}{}: // first, as what is in the backlog is served also while the server drains
+		return true
+	default:
 	}
 	select {
 	case r.slots <- struct{}{}:
@@ -396,36 +410,4 @@ func isClosed(ch <-chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-var errIdle = errors.New("idle for too long")
-
-// linger ends a stream so that the peer can read all of it: a socket that is
-// closed with unread input makes its kernel send a reset.
-func (c *connection) linger() error {
-	if c.r.flaw == flawClosesAbruptly {
-		return nil
-	}
-	if err := c.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
-		return err
-	}
-	limit := time.Second
-	if idle := c.r.config.IdleTimeout; idle != models.NoLimit {
-		limit = min(limit, idle)
-	}
-	c.mu.Lock()
-	c.lingering = true
-	deadline := time.Now().Add(limit)
-	if c.r.flaw == flawLingersForever {
-		deadline = time.Time{}
-	}
-	err := c.SetReadDeadline(deadline)
-	c.mu.Unlock()
-	if err == nil {
-		_, err = io.Copy(io.Discard, c.Conn)
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil
-	}
-	return err
 }

@@ -35,7 +35,7 @@ var bytesRules = []rule{
 	},
 	{
 		name:  "many-connections",
-		doc:   "200 connections are open at once, and each gets its own bytes.",
+		doc:   "Of 200 connections that are open at once, each gets its own bytes.",
 		check: checkManyConnections,
 	},
 }
@@ -59,7 +59,10 @@ func checkEverySplit(p *probe) {
 	// With message boundaries no reply comes before the whole is there, but the
 	// session tells that it has seen the first part.
 	for _, stepwise := range []bool{false, true} {
-		const size = 1 << 10
+		size := wholeMessage
+		if stepwise {
+			size = 1 << 10
+		}
 		body := size - headerSize - 1
 		j := new(journal)
 		c := p.dial(p.start(p.config(messages{maxBody: body, stepwise: stepwise, journal: j})))

@@ -25,7 +25,7 @@ func checkSlowReader(p *probe) {
 	const (
 		maxPending = 32 << 10
 		readBuffer = 4 << 10
-		total      = 4 << 20 // far more than all buffers on the way together
+		total      = 2 << 20 // far more than all buffers on the way together
 	)
 	c := p.narrowed(echo{})
 	c.MaxPending, c.ReadBuffer, c.IdleTimeout = maxPending, readBuffer, models.NoLimit
