@@ -1,6 +1,9 @@
 package results
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // block is what belongs to a line "--- KIND: NAME".
 type block struct {
@@ -39,7 +42,7 @@ func (p *stream) endBlock() {
 	case "FAIL":
 		p.failures++
 		if reason == "" {
-			reason = "failed"
+			reason = cmp.Or(p.takeCrash(), "failed")
 		}
 		if !isBenchmarkName(b.name) { // a test
 			reason = b.name + ": " + reason

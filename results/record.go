@@ -298,7 +298,7 @@ func formatFailures(failures []Note) string {
 	}
 	s := cutLine(name+first.Text, 300)
 	if n := len(failures) - 1; n > 0 {
-		s += fmt.Sprintf(" (and %s more)", count(n, "failure"))
+		s += fmt.Sprintf(" (and %s)", count(n, "more failure"))
 	}
 	return s
 }

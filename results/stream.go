@@ -32,10 +32,11 @@ type stream struct {
 	crash   []string // first lines of a panic or the like
 	tail    []string // last lines of other output, in case the package fails
 
-	unfinished bool // results since the last PASS or ok
-	failed     bool // bare FAIL since the last package line
-	failures   int  // reported in this package
-	sawJSON    bool // the stream is go test -json
+	unfinished   bool // results since the last PASS or ok
+	failed       bool // bare FAIL since the last package line
+	failures     int  // reported in this package
+	failedBefore bool // a package before this one failed
+	sawJSON      bool // the stream is go test -json
 }
 
 type sink interface {
@@ -315,6 +316,7 @@ func (p *stream) endPackage(failed bool, rest string) {
 		}
 		p.note(Failure, "", text)
 	}
+	p.failedBefore = p.failedBefore || failed
 	p.unfinished, p.failed, p.failures, p.running, p.waiting, p.tail = false, false, 0, "", "", nil
 	p.pkg = ""
 }
@@ -325,13 +327,7 @@ func (p *stream) endCrash(failed bool) {
 	if len(p.crash) == 0 {
 		return
 	}
-	// What crashed says so first; the stacks that follow were shown.
-	said := p.crash
-	if i := slices.IndexFunc(said, func(s string) bool { return strings.HasPrefix(s, "goroutine ") }); i > 0 {
-		said = said[:i]
-	}
-	text := strings.Join(said, "; ")
-	p.crash = nil
+	text := p.takeCrash()
 	if failed {
 		p.failures++
 		p.note(Failure, p.running, text)
@@ -340,14 +336,25 @@ func (p *stream) endCrash(failed bool) {
 	p.note(Warning, p.running, "a process crashed, though the benchmark went on: "+text)
 }
 
+// takeCrash returns what is known of a crash, "" if there was none, and forgets
+// it. What crashed says so first; the stacks that follow were shown.
+func (p *stream) takeCrash() string {
+	said := p.crash
+	p.crash = nil
+	if i := slices.IndexFunc(said, func(s string) bool { return strings.HasPrefix(s, "goroutine ") }); i > 0 {
+		said = said[:i]
+	}
+	return strings.Join(said, "; ")
+}
+
 // end handles the end of the stream. It returns why the stream is not whole, ""
 // if it is.
 func (p *stream) end() (why string) {
 	p.endBlock()
 	p.flushLogs()
 	p.endCrash(true)
-	if p.failed && p.failures == 0 {
-		p.failures++
+	// cmd/go ends with a bare FAIL if any package failed.
+	if p.failed && p.failures == 0 && !p.failedBefore {
 		p.note(Failure, "", "failed, without saying what")
 	}
 	switch {
