@@ -137,13 +137,9 @@ func checkReset(p *probe) {
 }
 
 func checkCloseOp(p *probe) {
-	// A reply that the kernel of the server takes in, but not that of the peer.
-	const large = 6 * window
-	conf := p.narrowed(messages{maxBody: 64 << 10, maxReply: large})
-	conf.SendBuffer = 16 * window
-	s := p.start(conf)
 	for _, op := range []byte{opLast, opBye} {
 		// A peer that only waits.
+		s := p.start(p.config(messages{maxBody: 100, maxReply: 100}))
 		c := p.dial(s)
 		req, reply := requestMade(op, 100)
 		before, beforeReply := request(opEcho, []byte("before"))
@@ -151,44 +147,60 @@ func checkCloseOp(p *probe) {
 		c.expect(append(beforeReply, reply...))
 		c.expectEnd()
 		_ = c.Close()
+		s.awaitActive(0)
 
-		// A peer that has sent more, that the server has not read, and goes on
-		// sending while the reply is under way. A server that closes now makes
-		// its kernel send a reset, which takes the rest of the reply along.
-		c = p.dial(s)
-		c.narrow(window)
-		req, reply = requestMade(op, large)
-		more, _ := request(opEcho, pattern(1, 32<<10))
-		c.send(append(req, more...))
-		c.expect(reply[:1000])
-		p.settled(aWhile/5, func() uint64 { return s.Stats().BytesOut })
-		for range 20 {
-			// An error would be the server's right, once all was sent.
-			_ = c.trySend(more[:500])
-			time.Sleep(time.Millisecond)
-		}
-		c.expect(reply[1000:])
-		c.expectGone()
-		_ = c.Close()
+		// How long a server waits for a peer that goes on sending is its own
+		// choice, so the peer has to be quick.
+		p.keepingPace(500*time.Millisecond, func(time.Duration, func()) error { return p.closeWhileSending(op) })
 	}
+}
+
+// closeWhileSending has a session close while its peer has sent more, which the
+// server has not read, and goes on sending while the reply is under way. A
+// server that closes now makes its kernel send a reset, which takes the rest of
+// the reply along.
+func (p *probe) closeWhileSending(op byte) error {
+	// A reply that the kernel of the server takes in, but not that of the peer.
+	const large = 6 * window
+	conf := p.narrowed(messages{maxBody: 64 << 10, maxReply: large})
+	conf.SendBuffer = 16 * window
+	s := p.start(conf)
+	c := p.dial(s)
+	c.narrow(window)
+	req, reply := requestMade(op, large)
+	more, _ := request(opEcho, pattern(1, 32<<10))
+	if err := errors.Join(c.trySend(append(req, more...)), c.tryExpect(reply[:1000])); err != nil {
+		return err
+	}
+	p.settled(aWhile/5, func() uint64 { return s.Stats().BytesOut })
+	for range 20 {
+		// An error would be the server's right, once all was sent.
+		_ = c.trySend(more[:500])
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.tryExpect(reply[1000:]); err != nil {
+		return err
+	}
+	c.expectGone()
+	_ = c.Close()
 	s.awaitActive(0)
+	return nil
 }
 
 func checkCloseOpSilent(p *probe) {
-	const idle = 200 * time.Millisecond
-	c := p.config(messages{maxReply: 100})
-	c.IdleTimeout = idle
-	s := p.start(c)
 	req, reply := requestMade(opLast, 100)
-	p.keepingPace(idle/2, func(func()) error {
+	p.keepingPace(200*time.Millisecond, func(idle time.Duration, _ func()) error {
+		c := p.config(messages{maxReply: 100})
+		c.IdleTimeout = idle
+		s := p.start(c)
 		quiet := p.dial(s)
 		if err := errors.Join(quiet.trySend(req), quiet.tryExpect(reply)); err != nil {
 			return err
 		}
 		quiet.expectEnd()
+		if !p.await(func() bool { return s.Stats().Active == 0 }) {
+			p.Errorf("a peer that does not close its end still holds its connection, IdleTimeout is %v", idle)
+		}
 		return nil
 	})
-	if !p.await(func() bool { return s.Stats().Active == 0 }) {
-		p.Errorf("a peer that does not close its end still holds its connection, IdleTimeout is %v", c.IdleTimeout)
-	}
 }

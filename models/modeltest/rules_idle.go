@@ -31,15 +31,13 @@ var idleRules = []rule{
 }
 
 func checkIdleCloses(p *probe) {
-	const idle = 200 * time.Millisecond
-	c := p.config(messages{maxBody: 100})
-	c.IdleTimeout = idle
 	req, reply := request(opEcho, []byte("hello"))
-
 	var s *server
 	var peers []*peer
 	var before time.Time
-	p.keepingPace(idle/2, func(func()) error {
+	idle := p.keepingPace(200*time.Millisecond, func(idle time.Duration, _ func()) error {
+		c := p.config(messages{maxBody: 100})
+		c.IdleTimeout = idle
 		s = p.start(c)
 		before = time.Now()
 		peers = p.dialAll(s, 3)
@@ -63,58 +61,47 @@ func checkIdleCloses(p *probe) {
 	}
 }
 
-// keepingPace calls attempt until it was not this host that was too slow: the
-// rules about what happens in time can only judge when the test itself was in
-// time. The attempt calls its argument after each of its steps.
-func (p *probe) keepingPace(limit time.Duration, attempt func(step func()) error) {
+// keepingPace judges what has to happen within IdleTimeout. That needs a test
+// that is in time itself, so an attempt that fails only counts if the host let
+// it do each step in half the time-out; otherwise there is another one with
+// twice the time-out, up to 32 times. The attempt calls step after each of its
+// steps. The time-out of the attempt that passed is returned.
+func (p *probe) keepingPace(idle time.Duration, attempt func(idle time.Duration, step func()) error) time.Duration {
 	p.Helper()
-	var (
-		worst time.Duration
-		err   error
-	)
-	for range 5 {
-		last := time.Now()
-		worst = 0
-		err = attempt(func() {
+	for tries := 1; ; tries++ {
+		last, worst := time.Now(), time.Duration(0)
+		step := func() {
 			worst = max(worst, time.Since(last))
 			last = time.Now()
-		})
-		worst = max(worst, time.Since(last))
-		if err == nil {
-			return
 		}
-		if worst < limit {
-			p.fatalf("%v (the longest pause was %v)", err, worst)
+		err := attempt(idle, step)
+		step()
+		switch {
+		case err == nil:
+			return idle
+		case worst < idle/2:
+			p.fatalf("%v (IdleTimeout was %v and the longest pause %v)", err, idle, worst)
+		case tries == 6:
+			p.fatalf("%v, but this host stood still for %v, and in each of the attempts before: it is too busy to judge", err, worst)
 		}
-		p.Logf("tried again, as this host stood still for %v: %v", worst, err)
+		p.Logf("tried again with twice the time-out of %v, as this host stood still for %v: %v", idle, worst, err)
+		idle *= 2
 	}
-	p.fatalf("%v, but this host stood still for %v, and in each of four attempts before: it is too busy to judge", err, worst)
 }
 
 func checkIdleRenewed(p *probe) {
-	const (
-		idle  = 400 * time.Millisecond
-		pause = idle / 6
-	)
-	c := p.config(messages{maxBody: 100})
-	c.IdleTimeout = idle
-	s := p.start(c)
 	long, longReply := request(opEcho, pattern(1, 9))
 	req, reply := request(opEcho, []byte("hello"))
-	p.keepingPace(idle*2/3, func(step func()) error {
+	p.keepingPace(400*time.Millisecond, func(idle time.Duration, step func()) error {
+		c := p.config(messages{maxBody: 100})
+		c.IdleTimeout = idle
+		s := p.start(c)
 		talks, trickles := p.dial(s), p.dial(s)
-		defer func() { _, _ = talks.Close(), trickles.Close() }()
 		for i := range long { // 14 pauses, so more than twice the time-out
-			if err := trickles.trySend(long[i : i+1]); err != nil {
+			if err := errors.Join(trickles.trySend(long[i:i+1]), talks.trySend(req), talks.tryExpect(reply)); err != nil {
 				return err
 			}
-			if err := talks.trySend(req); err != nil {
-				return err
-			}
-			if err := talks.tryExpect(reply); err != nil {
-				return err
-			}
-			time.Sleep(pause)
+			time.Sleep(idle / 6)
 			step()
 		}
 		return trickles.tryExpect(longReply)
@@ -124,47 +111,41 @@ func checkIdleRenewed(p *probe) {
 func checkIdleUnread(p *probe) {
 	const large = 4 << 20
 	req, _ := requestMade(opMake, large)
-	for range 5 {
+	p.keepingPace(150*time.Millisecond, func(idle time.Duration, _ func()) error {
 		j := new(journal)
 		c := p.narrowed(messages{maxReply: large, journal: j})
-		c.IdleTimeout = 150 * time.Millisecond
+		c.IdleTimeout = idle
 		s := p.start(c)
 		deaf := p.dial(s)
 		deaf.narrow(window)
 		if err := deaf.trySend(req); err != nil {
-			p.Logf("tried again, as the connection was closed before it was used: %v", err)
-			continue
+			return err
 		}
 		s.awaitStat("Accepted", 1, func(s models.Stats) uint64 { return s.Accepted })
 		if !p.await(func() bool { return s.Stats().Active == 0 }) {
-			p.fatalf("a peer that does not read its reply is still connected, IdleTimeout is %v", c.IdleTimeout)
+			p.fatalf("a peer that does not read its reply is still connected, IdleTimeout is %v", idle)
 		}
 		if j.made.Load() == 0 {
-			p.Logf("tried again, as the connection was closed before its request arrived")
-			continue
+			return errors.New("the connection was closed before its request was answered")
 		}
 		if n := s.Stats().IdleClosed; n != 1 {
 			p.Errorf("Stats.IdleClosed is %d, want 1", n)
 		}
-		return
-	}
-	p.fatalf("the connection was closed before its request was answered in each of five attempts, want it open for IdleTimeout")
+		return nil
+	})
 }
 
 func checkIdleSlowDrain(p *probe) {
 	const (
-		idle  = 400 * time.Millisecond
 		large = 3 << 20
 		sip   = 64 << 10
-		pause = idle / 20 // 48 of them: more than twice the time-out
 	)
-	c := p.narrowed(messages{maxReply: large})
-	c.IdleTimeout = idle
-	s := p.start(c)
 	req, reply := requestMade(opMake, large)
-	p.keepingPace(idle/2, func(step func()) error {
+	p.keepingPace(400*time.Millisecond, func(idle time.Duration, step func()) error {
+		c := p.narrowed(messages{maxReply: large})
+		c.IdleTimeout = idle
+		s := p.start(c)
 		slow := p.dial(s)
-		defer func() { _ = slow.Close() }()
 		slow.narrow(window)
 		if err := slow.trySend(req); err != nil {
 			return err
@@ -175,7 +156,7 @@ func checkIdleSlowDrain(p *probe) {
 				return err
 			}
 			rest = rest[n:]
-			time.Sleep(pause)
+			time.Sleep(idle / 20) // 48 times, so more than twice the time-out
 		}
 		return nil
 	})
