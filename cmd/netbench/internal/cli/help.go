@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"netbench/results"
 )
@@ -85,10 +86,15 @@ func (c Command) help(w io.Writer) {
 			if name != "" {
 				head += " " + name
 			}
-			if f.DefValue != "" && f.DefValue != "false" {
+			switch f.DefValue {
+			case "", "false", "0", "0s": // as if it were not given
+			default:
 				text += " (default " + f.DefValue + ")"
 			}
-			fmt.Fprintf(w, "  %s\n        %s\n", head, strings.ReplaceAll(text, "\n", "\n        "))
+			fmt.Fprintf(w, "  %s\n", head)
+			for _, line := range wrap(text, 70) {
+				fmt.Fprintf(w, "        %s\n", line)
+			}
 		})
 	}
 	if len(c.Examples) > 0 {
@@ -97,4 +103,21 @@ func (c Command) help(w io.Writer) {
 			fmt.Fprintf(w, "\n  %s\n    %s\n", e.What, e.Line)
 		}
 	}
+}
+
+// wrap breaks text into lines of at most width characters, if its words allow.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
 }
