@@ -25,13 +25,13 @@ type fakeSubject struct {
 	perOp   time.Duration
 	size    int
 	served  atomic.Int64 // bytes
-	dieAt   int64        // bytes after which it hangs up; 0 for never
+	dieAt   atomic.Int64 // bytes after which it hangs up; 0 for never
 	running bool         // never blocked
 	stopped atomic.Int32
 	conns   sync.WaitGroup
 }
 
-func startFake(ctx context.Context, perOp time.Duration, size int, dieAt int64) (*fakeSubject, error) {
+func startFake(ctx context.Context, perOp time.Duration, size int) (*fakeSubject, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func startFake(ctx context.Context, perOp time.Duration, size int, dieAt int64) 
 	if err != nil {
 		return nil, err
 	}
-	s := &fakeSubject{l: l, target: target, perOp: perOp, size: size, dieAt: dieAt}
+	s := &fakeSubject{l: l, target: target, perOp: perOp, size: size}
 	s.conns.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -61,7 +61,7 @@ func (s *fakeSubject) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		if total := s.served.Add(int64(n)); s.dieAt > 0 && total > s.dieAt {
+		if total, at := s.served.Add(int64(n)), s.dieAt.Load(); at > 0 && total > at {
 			return
 		}
 		if _, err := c.Write(b[:n]); err != nil {
@@ -104,7 +104,7 @@ type fakes struct {
 
 func (f *fakes) contender(name string, perOp time.Duration, change func(*fakeSubject)) Contender {
 	return Contender{Name: name, Start: func(ctx context.Context) (Subject, error) {
-		s, err := startFake(ctx, perOp, 64, 0)
+		s, err := startFake(ctx, perOp, 64)
 		if err != nil {
 			return nil, err
 		}
@@ -229,7 +229,7 @@ func TestSlicesStandInEachPlaceEquallyOften(t *testing.T) {
 func TestAContenderThatDiesInvalidatesTheRoundByName(t *testing.T) {
 	var f fakes
 	c, err := Interleave(t.Context(), short(2), f.contender("good", 1000, nil),
-		f.contender("bad", 1000, func(s *fakeSubject) { s.dieAt = 1000 }))
+		f.contender("bad", 1000, func(s *fakeSubject) { s.dieAt.Store(1000) }))
 	require.NoError(t, err)
 	for _, r := range c.Rounds {
 		assert.Contains(t, r.Invalid, "bad: ")
