@@ -7,6 +7,7 @@ COUNT     ?= 3
 PKGS      ?= ./models/goroutine
 RUNS      ?= results/runs
 ROUNDS    ?= 12
+MEASURING  = ^TestAnOpenLoopTellsOfAFreezeWhatAClosedLoopHides$$
 NETBENCH   = bin/netbench
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
@@ -25,6 +26,8 @@ build: ## build bin/netbench
 
 test: ## run all tests
 	$(GO) test ./...
+	@echo "now what measures, while nothing else runs:"
+	$(GO) test -tags measure -run '$(MEASURING)' ./load
 
 race: ## run all tests under the race detector
 	$(GO) test -race ./...
@@ -40,8 +43,8 @@ calibrate: build ## measure the generator beside a C client, and wrk if it is in
 
 lint: ## check formatting, go vet, staticcheck
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; }
-	$(GO) vet -tags ci,proof ./...
-	$(GO) tool staticcheck -tags ci,proof ./...
+	$(GO) vet -tags ci,measure,proof ./...
+	$(GO) tool staticcheck -tags ci,measure,proof ./...
 
 cross: ## build and vet for every platform
 	@for p in $(PLATFORMS); do \

@@ -1,3 +1,5 @@
+//go:build measure
+
 package load_test
 
 import (
@@ -28,13 +30,9 @@ const (
 	tailWindow = 10 * time.Second
 )
 
+// This test measures, so it has the tag "measure" and runs while no other test
+// does (make test sees to it).
 func TestAnOpenLoopTellsOfAFreezeWhatAClosedLoopHides(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector makes the generator late, which the run then says")
-	}
-	if testing.Short() {
-		t.Skip("takes 13 s")
-	}
 	place, err := testenv.Place()
 	require.NoError(t, err)
 	if !place.Disjoint {
