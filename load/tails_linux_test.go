@@ -73,7 +73,7 @@ func TestAnOpenLoopTellsOfAFreezeWhatAClosedLoopHides(t *testing.T) {
 func at(ns *int64) time.Duration { return time.Duration(*ns).Round(10 * time.Microsecond) }
 
 // runOverFreeze carries out a plan and freezes the server once meanwhile. If the
-// result says that the host disturbed the measurement, it is repeated, twice at
+// result says that the host disturbed the measurement, it is repeated, four times at
 // most.
 func runOverFreeze(t *testing.T, server *testenv.Server, p load.Plan, after time.Duration) *load.Result {
 	t.Helper()
@@ -86,7 +86,7 @@ func runOverFreeze(t *testing.T, server *testenv.Server, p load.Plan, after time
 		require.NoError(t, <-frozen)
 		s.Close()
 		require.NoError(t, err)
-		if attempt == 3 || !disturbed(r) {
+		if attempt == 5 || !disturbed(r) {
 			return r
 		}
 		t.Logf("attempt %d was disturbed: %v", attempt, r.Reasons)
