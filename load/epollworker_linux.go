@@ -264,8 +264,7 @@ func (w *epollWorker) complete(i int, c *epollConn, now int64, bad bool) {
 	c.inflight--
 	w.inflight--
 	if bad {
-		w.errors[StatusError]++
-		w.note(StatusError, errStatus)
+		w.fault(now, s)
 		return
 	}
 	switch w.seg.mode {
@@ -287,6 +286,21 @@ func (w *epollWorker) complete(i int, c *epollConn, now int64, bad bool) {
 		w.lastDone = now
 		w.residence += float64(now - s.sent)
 		w.record(w.service, now-s.sent)
+	}
+}
+
+// fault books a whole reply that reports failure: an exchange that cost what an
+// exchange costs, and no success.
+func (w *epollWorker) fault(now int64, s slot) {
+	w.errors[StatusError]++
+	w.bad++
+	w.note(StatusError, errStatus)
+	switch {
+	case w.seg.mode == Open:
+		w.residence += float64(now - s.due)
+	case now <= w.endAt:
+		w.lastDone = now
+		w.residence += float64(now - s.sent)
 	}
 }
 

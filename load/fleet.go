@@ -246,18 +246,18 @@ func serveShare(ctx context.Context, ch *proc.Channel, spec json.RawMessage) err
 
 // wireTally is a tally as it travels between processes.
 type wireTally struct {
-	Hist                                      [5]string // HdrHistogram's V2 encoding, base64
-	RecordErrors, Completed, Drained, Offered int64
-	Lost, Alive, BytesIn, BytesOut            int64
-	Elapsed, CPU, CPUWall, CPUAll             time.Duration
-	InSystem, Residence                       float64
-	Errors                                    ErrorCounts
-	First                                     string
+	Hist                                           [5]string // HdrHistogram's V2 encoding, base64
+	RecordErrors, Completed, Drained, Bad, Offered int64
+	Lost, Alive, BytesIn, BytesOut                 int64
+	Elapsed, CPU, CPUWall, CPUAll                  time.Duration
+	InSystem, Residence                            float64
+	Errors                                         ErrorCounts
+	First                                          string
 }
 
 func packTally(t *tally) (*wireTally, error) {
 	w := &wireTally{
-		RecordErrors: t.recordErrors, Completed: t.completed, Drained: t.drained, Offered: t.offered,
+		RecordErrors: t.recordErrors, Completed: t.completed, Drained: t.drained, Bad: t.bad, Offered: t.offered,
 		Lost: t.lost, Alive: t.alive, BytesIn: t.bytesIn, BytesOut: t.bytesOut,
 		Elapsed: t.elapsed, CPU: t.cpu, CPUWall: t.cpuWall, CPUAll: t.cpuAll,
 		InSystem: t.inSystem, Residence: t.residence, Errors: t.errors, First: t.first,
@@ -277,7 +277,7 @@ func packTally(t *tally) (*wireTally, error) {
 
 func (w *wireTally) unpack(t *tally) error {
 	*t = tally{
-		completed: w.Completed, drained: w.Drained, offered: w.Offered,
+		completed: w.Completed, drained: w.Drained, bad: w.Bad, offered: w.Offered,
 		lost: w.Lost, alive: w.Alive, bytesIn: w.BytesIn, bytesOut: w.BytesOut,
 		elapsed: w.Elapsed, cpu: w.CPU, cpuWall: w.CPUWall, cpuAll: w.CPUAll,
 		inSystem: w.InSystem, residence: w.Residence, errors: w.Errors, first: w.First,

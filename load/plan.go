@@ -37,7 +37,8 @@ const (
 // Plan describes a run. The zero value of each field but Targets is sane.
 type Plan struct {
 	// Targets are the servers. Connections are dealt out to them in turn. All
-	// must speak the same protocol.
+	// must speak the same protocol, and HTTP targets have the same path: one
+	// request is sent to all, with the Host of the first unless Header has one.
 	Targets []Target
 
 	Mode Mode // default Closed
@@ -143,13 +144,16 @@ func (p Plan) Normalize() (Plan, error) {
 		if t.Protocol != proto {
 			return p, badInput("targets %s and %s speak different protocols (one run, one protocol)", p.Targets[0], t)
 		}
+		if proto == HTTPProtocol && t.Path != p.Targets[0].Path {
+			return p, badInput("targets %s and %s have different paths (one run, one request)", p.Targets[0], t)
+		}
 		if !t.Loopback() && !p.AllowRemote {
 			return p, badInput("target %s is not on this host (netbench loads only loopback addresses; -allow-remote overrides, for hosts that are yours)", t)
 		}
 	}
 	p.Mode = cmp.Or(p.Mode, Closed)
 	if !slices.Contains(Modes, p.Mode) {
-		return p, badInput("mode %q is unknown (use %v)", p.Mode, Modes)
+		return p, badInput("mode %q is unknown (use closed, open, connect, idle or stream)", p.Mode)
 	}
 	p.Conns = cmp.Or(p.Conns, 50)
 	p.Pipeline = cmp.Or(p.Pipeline, 1)
@@ -266,24 +270,24 @@ type Thresholds struct {
 	// SendLag is the largest p99 of the time from when a request could be sent
 	// to when it was; the limit in force is the larger of SendLag (default 200
 	// µs) and SendLagShare (default 0.05) of the median latency.
-	SendLag      time.Duration
-	SendLagShare float64
+	SendLag      time.Duration `json:"send_lag_ns"`
+	SendLagShare float64       `json:"send_lag_share"`
 
 	// GeneratorCPU is the largest share of its CPU set that the generator of an
 	// open loop may use; default 0.85.
-	GeneratorCPU float64
+	GeneratorCPU float64 `json:"generator_cpu"`
 
 	// BusyCPU is the share from which on a CPU set counts as saturated; default
 	// 0.95.
-	BusyCPU float64
+	BusyCPU float64 `json:"busy_cpu"`
 
 	// LittleResidual is the largest relative difference between the concurrency
 	// that was there and rate times latency; default 0.05.
-	LittleResidual float64
+	LittleResidual float64 `json:"little_residual"`
 
 	// Steal is the largest share of the run in which the host took our CPUs
 	// away; default 0.05.
-	Steal float64
+	Steal float64 `json:"steal"`
 }
 
 func (t Thresholds) withDefaults() Thresholds {

@@ -347,7 +347,15 @@ func (c *portableConn) complete(now int64, bad bool) {
 	s.inflight--
 	if bad {
 		s.errors[StatusError]++
+		s.bad++
 		s.note(StatusError, errStatus)
+		switch {
+		case c.e.p.Mode == Open:
+			s.residence += float64(now - at.due)
+		case now <= s.endAt:
+			s.lastDone = max(s.lastDone, now)
+			s.residence += float64(now - at.sent)
+		}
 		return
 	}
 	if c.e.p.Mode == Open {

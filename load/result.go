@@ -76,8 +76,8 @@ type Result struct {
 	// Requests is the number of requests (cycles in connect mode) that
 	// succeeded: in the window, and for an open loop also those that were due
 	// in it and succeeded after it. Rate counts the window only.
-	// Answered adds those that succeeded after the window in any mode; costs are
-	// given for each of these.
+	// Answered adds those that succeeded after the window in any mode, and whole
+	// replies that report failure; costs are given for each of these.
 	Requests int64   `json:"requests"`
 	Answered int64   `json:"answered"`
 	Rate     float64 `json:"rate"`              // successful requests a second
@@ -104,13 +104,19 @@ type Result struct {
 	Steal          *float64 `json:"steal,omitempty"`                // share of the window taken by the host
 	LittleResidual *float64 `json:"little_residual,omitempty"`      // |rate x latency / concurrency - 1|
 
-	Limit   Limit    `json:"limit"`
+	Limit Limit `json:"limit"`
+	// LimitInferred tells that the server's CPU was not observed: the limit
+	// "server" then only means that the generator was not.
+	LimitInferred bool `json:"limit_inferred,omitempty"`
+
 	Valid   Valid    `json:"valid"`
 	Reasons []string `json:"reasons"` // why something is invalid
 
 	// Warnings tell what is valid but looks bad: of connect mode, a cycle's mean
 	// above 100 ms, success below 95 %, a rate below 1000 a second.
 	Warnings []string `json:"warnings,omitempty"`
+
+	Thresholds Thresholds `json:"thresholds"` // that Valid was judged by
 
 	Engine      EngineKind `json:"engine"`
 	EngineNote  string     `json:"engine_note,omitempty"` // what the engine cannot do
@@ -164,7 +170,7 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 		r.EngineNote = portableNote
 	}
 	if p.Mode == Open {
-		r.Requests = t.answered() // all were due in the window
+		r.Requests = t.completed + t.drained // all were due in the window
 	}
 	if t.elapsed > 0 {
 		r.Rate = float64(t.completed) / t.elapsed.Seconds()
@@ -199,6 +205,7 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 		residual = max(residual, -residual)
 		r.LittleResidual = &residual
 	}
+	r.Thresholds = p.Thresholds
 	r.judge(p.Thresholds, t)
 	if p.Mode == Connect {
 		r.warnOfConnects()
@@ -237,92 +244,4 @@ func generatorCPUs(p *Plan, c circumstances) int {
 		threads *= runtime.GOMAXPROCS(0)
 	}
 	return min(threads, runtime.NumCPU())
-}
-
-// judge fills in Limit, Valid and Reasons. See the package comment and
-// [Thresholds] for the rules.
-func (r *Result) judge(th Thresholds, t *tally) {
-	r.Valid = Valid{Rate: true, Latency: true, CPU: r.ServerPerOp != nil, Counts: true}
-	because := func(format string, args ...any) { r.Reasons = append(r.Reasons, fmt.Sprintf(format, args...)) }
-
-	generatorBusy := r.GeneratorCPU >= th.BusyCPU
-	serverBusy := r.Mode != Idle && r.Mode != Connect && r.Mode != Open && !generatorBusy // inferred
-	if r.ServerCPU != nil {
-		serverBusy = *r.ServerCPU >= th.BusyCPU
-	}
-	if r.Mode == Open && r.GeneratorCPU > th.GeneratorCPU {
-		generatorBusy = true
-		r.Valid.Latency = false
-		because("latency: the generator used %.0f %% of its CPUs, above %.0f %% (lower the rate, or give it more CPUs)", 100*r.GeneratorCPU, 100*th.GeneratorCPU)
-	}
-	if r.SendLag != nil && r.SendLag.P99 != nil && r.Latency.P50 != nil {
-		bound := max(float64(th.SendLag), th.SendLagShare*float64(*r.Latency.P50))
-		if lag := float64(*r.SendLag.P99); lag > bound {
-			generatorBusy = true
-			r.Valid.Latency = false
-			because("latency: the generator sent late, p99 %v, above %v", time.Duration(lag), time.Duration(bound))
-		}
-	}
-	switch {
-	case generatorBusy && serverBusy:
-		r.Limit = LimitBoth
-	case generatorBusy:
-		r.Limit = LimitGenerator
-	case serverBusy:
-		r.Limit = LimitServer
-	default:
-		r.Limit = LimitNeither
-	}
-	if r.Mode == Open && r.Offered > 0 && r.Rate < 0.99*r.Offered {
-		switch r.Limit {
-		case LimitGenerator:
-			r.Valid.Rate = false
-			because("rate: the generator reached %.0f of the %.0f requests a second asked for", r.Rate, r.Offered)
-		case LimitNeither:
-			r.Limit = LimitServer
-		}
-	}
-	if r.Mode != Open && generatorBusy {
-		if r.Limit == LimitGenerator {
-			r.Valid.Rate = false
-			because("rate: the generator was the limit (%.0f %% of its CPUs busy)", 100*r.GeneratorCPU)
-		}
-		r.Valid.Latency = false
-		because("latency: the generator was at its limit (%.0f %% of its CPUs busy), so replies waited in it", 100*r.GeneratorCPU)
-	}
-	if r.LittleResidual != nil && *r.LittleResidual > th.LittleResidual {
-		r.Valid.Rate, r.Valid.Latency = false, false
-		because("rate, latency: Little's law is off by %.1f %%, above %.1f %% (the run is short against its latencies, or requests are missing)", 100**r.LittleResidual, 100*th.LittleResidual)
-	}
-	if r.Steal != nil && *r.Steal > th.Steal {
-		r.Valid.Rate, r.Valid.Latency, r.Valid.CPU = false, false, false
-		because("rate, latency, cpu: the host took %.1f %% of the CPU time away, above %.1f %%", 100**r.Steal, 100*th.Steal)
-	}
-	switch {
-	case t.recordErrors > 0:
-		r.Valid = Valid{}
-		because("all: %d values did not fit their histogram", t.recordErrors)
-	case r.Requests == 0:
-		r.Valid = Valid{}
-		because("all: no request succeeded%s", suffix(r.FirstError))
-	case t.errors[MismatchError] > 0:
-		r.Valid = Valid{}
-		because("all: bytes were wrong on %d requests", t.errors[MismatchError])
-	case t.lost > 0:
-		r.Valid = Valid{}
-		because("all: %d connections were lost%s", t.lost, suffix(r.FirstError))
-	case t.errors.Total() > 0:
-		r.Valid.Rate, r.Valid.Latency = false, false
-		because("rate, latency: %d requests failed%s", t.errors.Total(), suffix(r.FirstError))
-	}
-	if r.Interrupted {
-		because("the run was interrupted after %.1f s", r.Duration)
-	}
-}
-
-func suffix(first string) string {
-	if first == "" {
-		return ""
-	}
-	return " (first: " + first + ")"
 }

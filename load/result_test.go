@@ -100,12 +100,13 @@ func goodResult(m Mode) (*Result, *tally) {
 		r.Offered = 1000
 		r.SendLag = &Quantiles{P99: ptr(int64(50 * time.Microsecond)), Count: 10_000}
 	}
-	return r, &tally{}
+	return r, &tally{completed: 1000, offered: 1000}
 }
 
 func TestEveryRuleOfValidity(t *testing.T) {
 	all := Valid{true, true, true, true}
 	costAndCounts := Valid{CPU: true, Counts: true}
+	costAndCountsAndRate := Valid{Rate: true, CPU: true, Counts: true}
 	for _, c := range []struct {
 		name  string
 		mode  Mode
@@ -145,11 +146,19 @@ func TestEveryRuleOfValidity(t *testing.T) {
 			r.ConnWait = &Quantiles{P99: ptr(int64(time.Second)), Count: 10_000}
 		}, all, LimitNeither, ""},
 
-		{"open, rate missed by a busy generator", Open, func(r *Result, _ *tally) { r.Rate, r.GeneratorCPU = 980, 0.97 },
-			costAndCounts, LimitGenerator, "rate: the generator reached 980 of the 1000"},
-		{"open, rate missed by a busy server", Open, func(r *Result, _ *tally) { r.Rate, *r.ServerCPU = 980, 0.97 }, all, LimitServer, ""},
-		{"open, rate missed though nobody is busy", Open, func(r *Result, _ *tally) { r.Rate = 980 }, all, LimitServer, ""},
-		{"open, rate reached within 1 %", Open, func(r *Result, _ *tally) { r.Rate = 991 }, all, LimitNeither, ""},
+		{"open, rate missed by a busy generator", Open, func(r *Result, t *tally) { t.completed, r.GeneratorCPU = 980, 0.97 },
+			costAndCounts, LimitGenerator, "rate: of 1000 requests that were due, 980 succeeded in time"},
+		{"open, rate missed by a busy server", Open, func(r *Result, t *tally) { t.completed, *r.ServerCPU = 980, 0.97 }, all, LimitServer, ""},
+		{"open, rate missed though nobody is busy", Open, func(r *Result, t *tally) { t.completed = 980 }, all, LimitServer, ""},
+		{"open, rate reached within 1 %", Open, func(r *Result, t *tally) { t.completed = 991 }, all, LimitNeither, ""},
+
+		{"open, more came than the rate says", Open, func(_ *Result, t *tally) { t.completed, t.offered = 961, 961 }, all, LimitNeither, ""},
+		{"open, late, with too few samples for p99", Open, func(r *Result, _ *tally) { r.SendLag = &Quantiles{Max: ptr(int64(600 * time.Millisecond)), Count: 875} },
+			costAndCountsAndRate, LimitGenerator, "the generator sent late, at most 600ms"},
+		{"open, in time, with few samples", Open, func(r *Result, _ *tally) { r.SendLag = &Quantiles{Max: ptr(int64(100 * time.Microsecond)), Count: 10} }, all, LimitNeither, ""},
+		{"open, late, without a median", Open, func(r *Result, _ *tally) {
+			r.SendLag, r.Latency = &Quantiles{Max: ptr(int64(time.Second)), Count: 10}, &Quantiles{Count: 10}
+		}, costAndCountsAndRate, LimitGenerator, "the generator sent late, at most 1s"},
 
 		{"Little's law off", Closed, func(r *Result, _ *tally) { *r.LittleResidual = 0.051 }, costAndCounts, LimitNeither, "Little's law is off by 5.1 %"},
 		{"Little's law nearly off", Open, func(r *Result, _ *tally) { *r.LittleResidual = 0.05 }, all, LimitNeither, ""},
@@ -163,7 +172,7 @@ func TestEveryRuleOfValidity(t *testing.T) {
 		{"no success", Closed, func(r *Result, _ *tally) { r.Requests = 0 }, Valid{}, LimitNeither, "all: no request succeeded"},
 		{"a wrong byte", Closed, func(_ *Result, t *tally) { t.errors[MismatchError] = 1 }, Valid{}, LimitNeither, "all: bytes were wrong on 1"},
 		{"a lost connection", Closed, func(_ *Result, t *tally) { t.lost, t.errors[ResetError] = 1, 1 }, Valid{}, LimitNeither, "all: 1 connections were lost"},
-		{"a failed request", Closed, func(_ *Result, t *tally) { t.errors[StatusError] = 1 }, costAndCounts, LimitNeither, "rate, latency: 1 requests failed"},
+		{"a failed request", Closed, func(_ *Result, t *tally) { t.errors[StatusError] = 1 }, Valid{Counts: true}, LimitNeither, "rate, latency, cpu: 1 requests failed"},
 		{"an interruption", Closed, func(r *Result, _ *tally) { r.Interrupted = true }, all, LimitNeither, "interrupted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

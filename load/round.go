@@ -15,7 +15,8 @@ type lane struct {
 	subject Subject
 	session *Session
 	sum     tally
-	cpu     time.Duration // in its own slices
+	cpu     time.Duration // in its own timed slices
+	cpuHere time.Duration // in all its own slices, counted ones too
 	wall    time.Duration // of its own slices
 	counted tally
 	counts  Counts
@@ -72,7 +73,7 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int)
 	seg := segment{mode: lanes[0].session.p.Mode, duration: c.Warmup, rate: c.Plan.Rate, seed: c.Plan.Seed}
 	for _, i := range r.Order {
 		warm := lanes[i].session.eng.run(ctx, seg)
-		lanes[i].sum.lost, lanes[i].sum.first = warm.lost, warm.first
+		lanes[i].sum.lost, lanes[i].sum.errors, lanes[i].sum.first = warm.lost, warm.errors, warm.first
 	}
 	for _, l := range lanes {
 		if err := l.mark(ctx); err != nil {
@@ -169,6 +170,7 @@ func (l *lane) slice(ctx context.Context, seg segment) error {
 		return err
 	}
 	l.cpu += after - before
+	l.cpuHere += after - before
 	return l.sum.extend(&t)
 }
 
@@ -177,6 +179,10 @@ func (l *lane) slice(ctx context.Context, seg segment) error {
 func (l *lane) count(ctx context.Context, seg segment, slices int) error {
 	if slices == 0 {
 		return nil
+	}
+	before, err := l.blockedCPU(ctx)
+	if err != nil {
+		return err
 	}
 	stop, err := l.subject.Count(ctx)
 	if err != nil {
@@ -188,7 +194,8 @@ func (l *lane) count(ctx context.Context, seg segment, slices int) error {
 			break
 		}
 	}
-	_, quiet := l.subject.Quiesce(ctx) // the last events belong to these requests
+	after, quiet := l.blockedCPU(ctx) // the last events belong to these requests
+	l.cpuHere += after - before
 	counts, e := stop()
 	l.counts = counts
 	l.sum.lost += l.counted.lost
@@ -231,6 +238,6 @@ func (l *lane) sample(ctx context.Context, steal *float64) (*Sample, error) {
 		bytes := float64(after.Bytes-l.before.Bytes) / float64(all)
 		s.AllocsPerOp, s.BytesPerOp = &objects, &bytes
 	}
-	s.OutsideCPU = (cpu - l.cpuFrom - l.cpu).Seconds()
+	s.OutsideCPU = (cpu - l.cpuFrom - l.cpuHere).Seconds()
 	return s, nil
 }

@@ -88,6 +88,7 @@ type tally struct {
 	elapsed   time.Duration // length of the window in which completed were counted
 	completed int64         // requests (or cycles) that succeeded within the window
 	drained   int64         // requests that succeeded after it, while the run drained
+	bad       int64         // whole replies that report failure, at any time
 	offered   int64         // requests begun, or due, in the window
 	errors    ErrorCounts
 	lost      int64 // connections that ended, or failed to be made, unasked
@@ -107,8 +108,8 @@ type tally struct {
 }
 
 // answered is the number of requests that were carried out in all. Costs belong
-// to these: the ones that end after the window cost as much as the others.
-func (t *tally) answered() int64 { return t.completed + t.drained }
+// to these: the ones that end after the window, or report failure, cost as well.
+func (t *tally) answered() int64 { return t.completed + t.drained + t.bad }
 
 // merge adds a tally that was taken at the same time by another thread or
 // process.
@@ -120,6 +121,7 @@ func (t *tally) merge(o *tally) error {
 	t.cpuWall = max(t.cpuWall, o.cpuWall)
 	t.completed += o.completed
 	t.drained += o.drained
+	t.bad += o.bad
 	t.offered += o.offered
 	for k, v := range o.errors {
 		t.errors[k] += v

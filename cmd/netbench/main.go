@@ -1,5 +1,6 @@
-// Command netbench is the laboratory in one binary: it records benchmarks, tells
-// what it knows about the host, and sets runs side by side. Run "netbench help".
+// Command netbench is the laboratory in one binary: it serves, generates load,
+// records benchmarks, sets runs side by side, and tells what it knows about the
+// host. Run "netbench help".
 package main
 
 import (

@@ -100,6 +100,12 @@ func declareLoadFlags(fs *flag.FlagSet) *loadFlags {
 	fs.IntVar(&p.Processes, "processes", 0, "`number` of generator processes; as many as the connections need unless given")
 	fs.IntVar(&f.serverPID, "server-pid", 0, "`pid` of the server, to measure its CPU time, with its children's")
 	fs.StringVar(&f.metrics, "metrics", "rate,latency", "`list` of metrics that must be valid: rate, latency, cpu, counts; or none")
+	t := &p.Thresholds
+	fs.DurationVar(&t.SendLag, "max-send-lag", 200*time.Microsecond, "p99 of the send lag from which on latency is invalid, in mode open (`time`)")
+	fs.Float64Var(&t.SendLagShare, "max-send-lag-share", 0.05, "the same as a `share` of the median latency; the larger of the two holds")
+	fs.Float64Var(&t.GeneratorCPU, "max-generator-cpu", 0.85, "`share` of its CPUs that the generator may use before latency is invalid, in mode open")
+	fs.Float64Var(&t.LittleResidual, "max-little-residual", 0.05, "`share` by which rate times latency may differ from the requests under way")
+	fs.Float64Var(&t.Steal, "max-steal", 0.05, "`share` of the CPU time that the host may take away")
 	fs.StringVar(&f.hgrm, "hgrm", "", "write the distribution of latencies to `FILE`, in HdrHistogram's text format (µs)")
 	fs.BoolVar(&f.asJSON, "json", false, "print the result as one JSON object")
 	fs.BoolVar(&p.AllowRemote, "allow-remote", false, "permit a target that is not this host")
@@ -107,7 +113,8 @@ func declareLoadFlags(fs *flag.FlagSet) *loadFlags {
 }
 
 // positive are the flags whose value, if given, has to be above zero.
-var positive = []string{"conns", "duration", "requests", "size", "pipeline", "dial-timeout", "timeout", "processes", "server-pid"}
+var positive = []string{"conns", "duration", "requests", "size", "pipeline", "dial-timeout", "timeout", "processes", "server-pid",
+	"max-send-lag", "max-send-lag-share", "max-generator-cpu", "max-little-residual", "max-steal"}
 
 func (f *loadFlags) run(ctx context.Context, fs *flag.FlagSet, args []string, s Streams) (int, error) {
 	p, err := f.build(ctx, fs, args)
@@ -170,6 +177,9 @@ func (f *loadFlags) build(ctx context.Context, fs *flag.FlagSet, args []string) 
 	if bad != nil {
 		return p, bad
 	}
+	if err := f.idleFlags(fs); err != nil {
+		return p, err
+	}
 	if len(args) == 0 {
 		return p, errors.New("no URL (for instance tcp://127.0.0.1:7000; see: netbench help load)")
 	}
@@ -184,6 +194,9 @@ func (f *loadFlags) build(ctx context.Context, fs *flag.FlagSet, args []string) 
 		p.Targets = append(p.Targets, t)
 	}
 	p.Mode, p.Arrivals, p.Engine = load.Mode(f.mode), load.ArrivalKind(f.arrivals), load.EngineKind(f.engine)
+	if err := f.foreignFlags(fs, p.Targets[0].Protocol); err != nil {
+		return p, err
+	}
 	p.Header = f.headers.header()
 	var err error
 	if p.Body, err = readBody(f.body); err != nil {
@@ -198,6 +211,38 @@ func (f *loadFlags) build(ctx context.Context, fs *flag.FlagSet, args []string) 
 		}
 	}
 	return p.Normalize()
+}
+
+// onlyIn lists the flags that only some modes heed.
+var onlyIn = map[string][]string{
+	"arrivals":            {"open"},
+	"pause":               {"connect"},
+	"max-send-lag":        {"open"},
+	"max-send-lag-share":  {"open"},
+	"max-generator-cpu":   {"open"},
+	"max-little-residual": {"closed", "open"},
+	"pipeline":            {"closed", "open", "stream"},
+}
+
+// idleFlags returns an error if a flag was given that the mode would ignore.
+func (f *loadFlags) idleFlags(fs *flag.FlagSet) (err error) {
+	fs.Visit(func(g *flag.Flag) {
+		if modes, some := onlyIn[g.Name]; some && err == nil && !slices.Contains(modes, f.mode) && slices.Contains(load.Modes, load.Mode(f.mode)) {
+			err = fmt.Errorf("-%s has no effect in mode %s (it belongs to mode %s)", g.Name, f.mode, strings.Join(modes, ", "))
+		}
+	})
+	return err
+}
+
+// foreignFlags returns an error if a flag was given that the protocol would
+// ignore.
+func (f *loadFlags) foreignFlags(fs *flag.FlagSet, protocol load.Protocol) (err error) {
+	fs.Visit(func(g *flag.Flag) {
+		if g.Name == "size" && protocol != load.EchoProtocol && protocol != load.FrameProtocol {
+			err = fmt.Errorf("-size has no effect on %s targets (it belongs to tcp://, frame:// and unix://)", protocol)
+		}
+	})
+	return err
 }
 
 // watchServer has the run measure the CPU time of a process and its descendants.
@@ -275,8 +320,7 @@ func parseMetrics(list string) (map[string]bool, error) {
 	return wanted, nil
 }
 
-// meets tells whether all metrics that are wanted are valid. Idle and stream runs
-// have no latency to be valid.
+// meets tells whether all metrics that are wanted are valid.
 func meets(r *load.Result, wanted map[string]bool) bool {
 	return (!wanted["rate"] || r.Valid.Rate) &&
 		(!wanted["latency"] || r.Valid.Latency) &&

@@ -105,7 +105,7 @@ func printLoad(w io.Writer, r *load.Result) error {
 		return err
 	}
 	t = tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "\n\tp50\tp90\tp99\tp99.9\tmax\tmean\t\n")
+	heading := "\n\tp50\tp90\tp99\tp99.9\tmax\tmean\t\n"
 	for _, row := range []struct {
 		name string
 		q    *load.Quantiles
@@ -116,6 +116,8 @@ func printLoad(w io.Writer, r *load.Result) error {
 		if row.q == nil || row.q.Count == 0 || row.name == "service" && r.Mode == load.Closed {
 			continue
 		}
+		fmt.Fprint(t, heading)
+		heading = ""
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.name,
 			nanos(row.q.P50), nanos(row.q.P90), nanos(row.q.P99), nanos(row.q.P999), nanos(row.q.Max),
 			time.Duration(*row.q.Mean).Round(100*time.Nanosecond), invalid(r.Valid.Latency))
@@ -131,7 +133,7 @@ func printLoad(w io.Writer, r *load.Result) error {
 	if r.ServerPerOp != nil {
 		fmt.Fprintf(&b, "; server CPU %.0f %%, %.2f µs per request%s", 100**r.ServerCPU, *r.ServerPerOp/1e3, invalid(r.Valid.CPU))
 	}
-	fmt.Fprintf(&b, "; limit: %s\n", r.Limit)
+	fmt.Fprintf(&b, "; limit: %s%s\n", r.Limit, inferred(r))
 	for _, reason := range r.Reasons {
 		fmt.Fprintf(&b, "  %s\n", reason)
 	}
@@ -140,6 +142,14 @@ func printLoad(w io.Writer, r *load.Result) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// inferred says that a limit was not observed.
+func inferred(r *load.Result) string {
+	if r.LimitInferred {
+		return " (inferred; -server-pid observes it)"
+	}
+	return ""
 }
 
 func latencyName(m load.Mode) string {
