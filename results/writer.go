@@ -35,6 +35,7 @@ type Writer struct {
 	file    *os.File
 	path    string // where the file is
 	final   string // where Commit puts it
+	madeDir bool   // the directory was made for it
 	results int
 	err     error // first error; sticks
 }
@@ -44,6 +45,7 @@ type Writer struct {
 // commit name the file. An existing file is never overwritten: if another run has
 // the name, this one is called a millisecond later.
 func Create(dir string, f Fingerprint) (*Writer, error) {
+	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("results: cannot make the directory for runs: %w (choose another with -dir)", err)
 	}
@@ -55,7 +57,7 @@ func Create(dir string, f Fingerprint) (*Writer, error) {
 	if f.Start.IsZero() {
 		at = time.Now().UTC()
 	}
-	w := &Writer{}
+	w := &Writer{madeDir: missing != nil}
 	for range 1000 {
 		w.final = filepath.Join(dir, at.Format(nameTime)+"-"+commit+suffixRun)
 		if !runName.MatchString(filepath.Base(w.final)) {
@@ -187,7 +189,11 @@ func (w *Writer) Discard() error {
 	}
 	w.file.Close()
 	w.file, w.err = nil, ErrClosed
-	return os.Remove(w.path)
+	err := os.Remove(w.path)
+	if w.madeDir {
+		_ = os.Remove(filepath.Dir(w.path)) // another run may be in it by now
+	}
+	return err
 }
 
 // close writes the last line and makes the file durable. After an error of

@@ -97,6 +97,14 @@ func TestDiscardedRunLeavesNothing(t *testing.T) {
 	assert.ErrorIs(t, w.Discard(), ErrClosed)
 }
 
+func TestDiscardedRunTakesTheDirectoryAlongThatWasMadeForIt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "runs")
+	w, err := Create(dir, aHost())
+	require.NoError(t, err)
+	require.NoError(t, w.Discard())
+	assert.NoDirExists(t, dir)
+}
+
 func TestClosedWriterRefusesEverything(t *testing.T) {
 	w, err := Create(t.TempDir(), aHost())
 	require.NoError(t, err)

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"netbench/internal/needs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,10 +24,7 @@ var hello = Program{Name: "hello", Source: []byte("#include <stdio.h>\nint main(
 func needCompiler(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("cc"); err != nil {
-		if strings.Contains(os.Getenv("NETBENCH_REQUIRE"), "cc") {
-			t.Fatalf("NETBENCH_REQUIRE demands a C compiler: %v", err)
-		}
-		t.Skipf("no C compiler: %v", err)
+		needs.Skip(t, needs.CC, err)
 	}
 }
 

@@ -13,16 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/internal/cc"
+	"netbench/internal/needs"
 )
 
 // need skips without a program, unless it is required.
 func need(t *testing.T, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
-		if strings.Contains(os.Getenv("NETBENCH_REQUIRE"), program) {
-			t.Fatalf("NETBENCH_REQUIRE demands it: %v", err)
-		}
-		t.Skip(err)
+		needs.Skip(t, program, err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/internal/cpu"
+	"netbench/internal/needs"
 	"netbench/load/calibrate"
 	"netbench/results"
 )
@@ -70,10 +71,7 @@ func TestCalibrateCannotDecideWithoutACompiler(t *testing.T) {
 
 func TestCalibrateMeasuresAServerInItsOwnProcess(t *testing.T) {
 	if _, err := exec.LookPath("cc"); err != nil {
-		if strings.Contains(os.Getenv("NETBENCH_REQUIRE"), "cc") {
-			t.Fatalf("NETBENCH_REQUIRE demands a C compiler: %v", err)
-		}
-		t.Skipf("no C compiler: %v", err)
+		needs.Skip(t, needs.CC, err)
 	}
 	if runtime.GOOS != "linux" {
 		t.Skip("calibrate needs Linux")

@@ -1,0 +1,36 @@
+// Package needs is for tests that need something of the host which not every
+// host has, such as a C compiler or the right to count system calls.
+//
+// On a developer's machine such a test is skipped with the reason. Where it must
+// not be, as in CI, the environment variable NETBENCH_REQUIRE lists what has to be
+// there, separated by commas, and the test fails.
+package needs
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Names of what tests need.
+const (
+	CC   = "cc"   // a C compiler
+	Wrk  = "wrk"  // the load generator of that name
+	Perf = "perf" // the right to count system calls and context switches
+)
+
+// Skip ends a test that lacks what, or fails it if NETBENCH_REQUIRE names that.
+// Why says what was found.
+func Skip(t testing.TB, what string, why any) {
+	t.Helper()
+	if Required(what) {
+		t.Fatalf("NETBENCH_REQUIRE demands %s: %v", what, why)
+	}
+	t.Skipf("without %s: %v", what, why)
+}
+
+// Required tells whether NETBENCH_REQUIRE names what.
+func Required(what string) bool {
+	return slices.Contains(strings.Split(os.Getenv("NETBENCH_REQUIRE"), ","), what)
+}
