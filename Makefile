@@ -12,12 +12,12 @@ NETBENCH   = bin/netbench
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race bench compare calibrate lint cross clean scale proof-generator proof-interleave
+.PHONY: help build test race bench compare calibrate lint cross clean scale proof-generator proof-interleave-twins proof-interleave-slower
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
 	@echo
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "make bench: BENCH=$(BENCH) (regular expression) TIME=$(TIME) (measured each) COUNT=$(COUNT) (repetitions)"
 
@@ -65,5 +65,8 @@ scale: ## tier ci: 15,000 connections in one process, 60,000 over several
 proof-generator: build ## tier proof: the generator beside a C client and wrk; writes docs/generator.md
 	$(NETBENCH) calibrate -rounds 16 -markdown docs/generator.md
 
-proof-interleave: ## tier proof: 48 rounds of twins, swapped, and 5 % slower; writes docs/interleave.md
-	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofInterleave' ./models/goroutine
+proof-interleave-twins: ## tier proof: 48 rounds of two copies of a server; writes docs/interleave.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofInterleaveTwins' ./models/goroutine
+
+proof-interleave-slower: ## tier proof: a server with 5 % more work, both ways; writes docs/interleave-slower.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofInterleaveSlower' ./models/goroutine
