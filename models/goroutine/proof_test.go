@@ -81,8 +81,9 @@ func TestProofInterleaveTwins(t *testing.T) {
 // is seen as that, and exchanging the two servers changes only the sign.
 func TestProofInterleaveSlower(t *testing.T) {
 	base := echoServer(0)
-	// An iteration costs more here than alone, as the generator is busy on a thread
-	// of the same core, so its cost is measured near the load that matters.
+	// An iteration costs more under load than alone (about 2.5 and 1.5 ns on the
+	// machine of docs/interleave-slower.md; why is not known), so its cost is
+	// measured near the load that matters.
 	const many = 400
 	slow := compare(t, calibrations, [2]string{"base", "many"}, base, echoServer(many))
 	cost := mean(slow.Values(0, load.ServerCPUPerOp))
