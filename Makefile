@@ -36,7 +36,7 @@ bench: build ## measure, print a table, keep the run in results/runs
 	@$(GO) test -v -run '^$$' -bench '$(BENCH)' -benchtime $(TIME) -count $(COUNT) -timeout 60m $(PKGS) | $(NETBENCH) record -dir $(RUNS)
 
 compare: build ## set two runs side by side: OLD=file NEW=file, else the last two
-	@if [ -n "$(OLD)" ] && [ -z "$(NEW)" ] || [ -z "$(OLD)" ] && [ -n "$(NEW)" ]; then \
+	@if [ "$(if $(OLD),1)" != "$(if $(NEW),1)" ]; then \
 		echo "make compare: give both OLD=file and NEW=file, or neither for the last two runs" >&2; exit 2; fi
 	@$(NETBENCH) compare -dir $(RUNS) $(OLD) $(NEW)
 
