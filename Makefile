@@ -12,7 +12,7 @@ NETBENCH   = bin/netbench
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race bench compare calibrate lint cross clean scale proof-generator proof-interleave-twins proof-interleave-slower
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale proof-generator proof-interleave-twins proof-interleave-slower
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -29,7 +29,7 @@ test: ## run all tests
 	@echo "now what measures, while nothing else runs:"
 	$(GO) test -tags measure -run '$(MEASURING)' ./load
 
-race: ## run all tests under the race detector
+test-race: ## run all tests under the race detector
 	$(GO) test -race ./...
 
 bench: build ## measure, print a table, keep the run in results/runs

@@ -33,7 +33,7 @@ func StartServer(ctx context.Context, spec ServerSpec) (*Server, error) {
 		return nil, fmt.Errorf("start server: %w", err)
 	}
 	child, err := proc.Start(ctx, proc.Options{
-		Role: roleServer, Spec: spec, CPUs: spec.CPUs, GoMaxProcs: spec.GoMaxProcs,
+		Role: roleServer, Spec: spec, Program: spec.Program, CPUs: spec.CPUs, GoMaxProcs: spec.GoMaxProcs,
 		Env: spec.env(), StartTimeout: spec.StartTimeout, Log: spec.Log,
 	})
 	if err != nil {

@@ -39,8 +39,13 @@ func ServeRole(factories map[string]models.Factory) proc.Role {
 // ServerSpec says which server to start, and where. It travels to the server's
 // process as JSON.
 type ServerSpec struct {
-	// Model is a key of the factories given to Main.
+	// Model is a key of the factories given to Main, here or in Program.
 	Model string `json:"model"`
+
+	// Program is the executable of a server that is a program of its own: one
+	// that calls Main with its own factories, or speaks the control channel in
+	// another language. Empty executes this program again.
+	Program string `json:"-"`
 
 	// Service is a service's name, as [models.ParseService] takes it.
 	Service string `json:"service"`
@@ -79,15 +84,32 @@ type ServerSpec struct {
 // check returns an error for a specification that no server can be made from,
 // before a process is started for it.
 func (s ServerSpec) check() error {
+	if s.Config.Service != nil {
+		return fmt.Errorf("Config.Service is set to %q (name the service in ServerSpec.Service, it travels by name)", s.Config.Service.Name())
+	}
+	if s.Program != "" {
+		_, err := s.config()
+		return err
+	}
 	factories := known.Load()
 	if factories == nil {
 		return errors.New("this program cannot execute itself as a server (call testenv.Main first in main or TestMain)")
 	}
-	if s.Config.Service != nil {
-		return fmt.Errorf("Config.Service is set to %q (name the service in ServerSpec.Service, it travels by name)", s.Config.Service.Name())
-	}
 	_, _, err := s.resolve(*factories)
 	return err
+}
+
+// config returns the configuration with the service that its name stands for.
+func (s ServerSpec) config() (models.Config, error) {
+	config := s.Config
+	var err error
+	if config.Service, err = models.ParseService(s.Service); err != nil {
+		return s.Config, err
+	}
+	if _, err := config.Validate(); err != nil {
+		return s.Config, err
+	}
+	return config, nil
 }
 
 // resolve returns what the names stand for.
@@ -97,15 +119,8 @@ func (s ServerSpec) resolve(factories map[string]models.Factory) (models.Factory
 		names := slices.Sorted(maps.Keys(factories))
 		return nil, s.Config, fmt.Errorf("unknown model %q (known: %s)", s.Model, strings.Join(names, ", "))
 	}
-	config := s.Config
-	var err error
-	if config.Service, err = models.ParseService(s.Service); err != nil {
-		return nil, s.Config, err
-	}
-	if _, err := config.Validate(); err != nil {
-		return nil, s.Config, err
-	}
-	return factory, config, nil
+	config, err := s.config()
+	return factory, config, err
 }
 
 // env is what the specification adds to the server's environment.

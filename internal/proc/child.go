@@ -26,6 +26,11 @@ type Options struct {
 	Role string // one of those given to Main
 	Spec any    // encoded as JSON, the role's specification; may be nil
 
+	// Program is the path of the executable to run. It has to speak the same
+	// protocol and take the same role: a program of this project that calls
+	// [Main], or one in another language. Empty runs this program again.
+	Program string
+
 	// CPUs is the set that the child runs on from its first instruction; empty
 	// leaves it on the parent's. Needs Linux.
 	CPUs []int

@@ -1,9 +1,11 @@
 // Package proc runs parts of this program in child processes.
 //
-// A child is the running binary again: the same file is executed with a role in
+// A child is as a rule the running binary again: the same file is executed with a role in
 // its environment, and [Main], the first call in main or TestMain, sees the role,
 // runs it and never returns. So a test binary needs no second program, and both
-// ends always come from the same build.
+// ends always come from the same build. [Options].Program runs another executable
+// instead, which has to speak the protocol of wire.go: the same version of it, or
+// the child is refused with an error that names both.
 //
 //	func main() {
 //		proc.Main(proc.Role{Name: "worker", Run: work})

@@ -24,12 +24,14 @@ const drainGrace = 500 * time.Millisecond
 // the time, or ctx ends, or it fails, nothing is left of it and the error tells
 // what it wrote last.
 func Start(ctx context.Context, o Options) (*Child, error) {
-	known := roles.Load()
-	if known == nil {
-		return nil, fmt.Errorf("start child %q: this program cannot execute itself as a child (call proc.Main, or testenv.Main, first in main or TestMain)", o.Role)
-	}
-	if _, err := findRole(o.Role, *known); err != nil {
-		return nil, fmt.Errorf("start child: %w", err)
+	if o.Program == "" {
+		known := roles.Load()
+		if known == nil {
+			return nil, fmt.Errorf("start child %q: this program cannot execute itself as a child (call proc.Main, or testenv.Main, first in main or TestMain)", o.Role)
+		}
+		if _, err := findRole(o.Role, *known); err != nil {
+			return nil, fmt.Errorf("start child: %w", err)
+		}
 	}
 	if o.GoMaxProcs < 0 {
 		return nil, fmt.Errorf("start child %q: GoMaxProcs is %d (want 1 or more, or 0 for the default)", o.Role, o.GoMaxProcs)
@@ -100,9 +102,14 @@ func (c *Child) launch(o Options, first ...[]byte) error {
 	}
 	c.to, c.from = to, from
 
-	program, err := os.Executable()
+	program, image := o.Program, o.Program
+	if program == "" {
+		if program, err = os.Executable(); err == nil {
+			image = imagePath(program)
+		}
+	}
 	if err == nil {
-		c.cmd = exec.Command(imagePath(program))
+		c.cmd = exec.Command(image)
 		c.cmd.Args = []string{program}
 		c.cmd.Env = childEnv(o)
 		c.cmd.Stdout, c.cmd.Stderr = c.tail, c.tail

@@ -72,5 +72,5 @@ func (s *subject) Count(context.Context) (func() (load.Counts, error), error) {
 
 func (s *subject) Allocated(ctx context.Context) (load.Allocations, error) {
 	r, err := s.Server.Runtime(ctx)
-	return load.Allocations{Objects: r.Mallocs, Bytes: r.AllocBytes}, err
+	return load.Allocations{Objects: r.Mallocs, Bytes: r.AllocBytes, Absent: r.GoVersion == ""}, err
 }
