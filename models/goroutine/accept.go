@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"netbench/models"
+	"netbench/models/internal/listen"
 )
 
 // Waits between accepts that fail for want of something: the first, and the
@@ -76,7 +77,7 @@ func (s *server) accept() error {
 			return nil
 		default:
 		}
-		if !temporary(err) {
+		if !listen.Temporary(err) {
 			return fmt.Errorf("goroutine: accept on %v: %w", s.Addr(), err)
 		}
 		if backoff = s.backOff(backoff, s.drain); backoff == 0 {
@@ -92,7 +93,7 @@ func (s *server) accept() error {
 func (s *server) acceptQueued() {
 	var backoff time.Duration
 	for range queueMax {
-		ready, known := queued(s.listener)
+		ready, known := listen.Queued(s.listener)
 		if known && !ready {
 			return
 		}
@@ -112,7 +113,7 @@ func (s *server) acceptQueued() {
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && known:
 			continue
-		case errors.Is(err, os.ErrDeadlineExceeded), !temporary(err):
+		case errors.Is(err, os.ErrDeadlineExceeded), !listen.Temporary(err):
 			return
 		}
 		if backoff = s.backOff(backoff, s.killed); backoff == 0 {

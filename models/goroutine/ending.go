@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"netbench/models"
+	"netbench/models/internal/listen"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 // rest of a request that had arrived in part, and leaves it at that.
 func (c *conn) drain() ending {
 	<-c.s.swept // from here on nobody else sets the read deadline
-	if unread, known := unread(c.nc); known {
+	if unread, known := listen.Unread(c.nc); known {
 		c.mark = c.received() + int64(unread)
 	} else {
 		_ = c.nc.SetReadDeadline(time.Now().Add(shortWait))

@@ -41,6 +41,7 @@ import (
 	"time"
 
 	"netbench/models"
+	"netbench/models/internal/listen"
 )
 
 // Options are variants of the model, for comparisons.
@@ -69,7 +70,7 @@ func Factory(o Options) models.Factory {
 		if err != nil {
 			return nil, err
 		}
-		l, err := listen(cfg)
+		l, err := open(cfg)
 		if err != nil {
 			return nil, err
 		}
@@ -77,18 +78,12 @@ func Factory(o Options) models.Factory {
 	}
 }
 
-// listener is what the model needs of a *net.TCPListener or *net.UnixListener.
-type listener interface {
-	net.Listener
-	SetDeadline(time.Time) error
-}
-
 type server struct {
 	cfg      models.Config
 	opts     Options
 	service  models.Service
 	limit    int // largest read buffer in bytes
-	listener listener
+	listener listen.Listener
 	slots    chan struct{} // holds a token for each connection; nil without MaxConns
 	buffers  buffers
 
@@ -116,7 +111,7 @@ type server struct {
 	totals    models.Stats // of connections that have ended, and of accepting
 }
 
-func newServer(cfg models.Config, o Options, l listener) *server {
+func newServer(cfg models.Config, o Options, l listen.Listener) *server {
 	s := &server{
 		cfg: cfg, opts: o, service: cfg.Service, listener: l,
 		limit:      max(cfg.ReadBuffer, cfg.Service.Limits().Request),
@@ -200,7 +195,7 @@ func (s *server) configure(nc net.Conn) bool {
 		SetReadBuffer(bytes int) error
 		SetWriteBuffer(bytes int) error
 	})
-	if !ok || isTCP && inheritsBuffers {
+	if !ok || isTCP && listen.InheritsBuffers {
 		return true
 	}
 	return (s.cfg.RecvBuffer == 0 || sized.SetReadBuffer(s.cfg.RecvBuffer) == nil) &&

@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netbench/models"
+	"netbench/models/internal/listen"
 )
 
 // option reads a socket option.
 func option(t *testing.T, c any, level, name int) int {
 	t.Helper()
 	var value int
-	require.NoError(t, control(c, func(fd uintptr) (err error) {
+	require.NoError(t, listen.Control(c, func(fd uintptr) (err error) {
 		value, err = unix.GetsockoptInt(int(fd), level, name)
 		return err
 	}))
@@ -77,7 +78,7 @@ func TestUnixConnectionsHaveTheBuffersThatWereAskedFor(t *testing.T) {
 func TestBacklogIsAsLongAsAskedFor(t *testing.T) {
 	for _, backlog := range []int{1, 7, 100} {
 		s := start(t, models.Config{Service: models.Echo{}, Backlog: backlog})
-		require.NoError(t, control(s.listener, func(fd uintptr) error {
+		require.NoError(t, listen.Control(s.listener, func(fd uintptr) error {
 			info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 			// On a listening socket tcp_diag reports the backlog's limit here.
 			assert.EqualValues(t, backlog, info.Sacked)
@@ -95,21 +96,21 @@ func TestUnreadCountsWhatHasArrived(t *testing.T) {
 		}
 		l, err := net.Listen(network, address)
 		require.NoError(t, err)
-		ready, known := queued(l)
+		ready, known := listen.Queued(l)
 		assert.True(t, known)
 		assert.False(t, ready, "nobody waits in the backlog")
 		client, err := net.Dial(network, l.Addr().String())
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { ready, _ := queued(l); return ready }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { ready, _ := listen.Queued(l); return ready }, patience, time.Millisecond)
 		nc, err := l.Accept()
 		require.NoError(t, err)
 		_, err = client.Write(make([]byte, 1000))
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { n, known := unread(nc); return known && n == 1000 }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { n, known := listen.Unread(nc); return known && n == 1000 }, patience, time.Millisecond)
 		require.NoError(t, client.Close())
 		require.NoError(t, nc.Close())
 		require.NoError(t, l.Close())
-		ready, known = queued(l)
+		ready, known = listen.Queued(l)
 		assert.True(t, known)
 		assert.False(t, ready, "a closed listener has no backlog")
 	}

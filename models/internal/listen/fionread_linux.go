@@ -1,4 +1,4 @@
-package goroutine
+package listen
 
 import "golang.org/x/sys/unix"
 

@@ -1,6 +1,6 @@
 //go:build !unix || aix || solaris || illumos
 
-package goroutine
+package listen
 
 import (
 	"errors"
@@ -20,8 +20,8 @@ const (
 	wsaECONNREFUSED = syscall.Errno(10061)
 )
 
-// temporary tells whether an accept that failed may succeed later.
-func temporary(err error) bool {
+// Temporary tells whether an accept that failed may succeed later.
+func Temporary(err error) bool {
 	for _, number := range []syscall.Errno{
 		syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ECONNRESET, syscall.ENOBUFS, syscall.ENOMEM,
 		wsaEMFILE, wsaECONNABORTED, wsaECONNRESET, wsaENOBUFS,
@@ -41,13 +41,15 @@ func refused(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaECONNREFUSED)
 }
 
-// inheritsBuffers tells whether the listener hands its buffer sizes down.
-const inheritsBuffers = false
+// InheritsBuffers tells whether the listener hands its buffer sizes down.
+const InheritsBuffers = false
 
 func setBuffers(syscall.RawConn, models.Config) error { return nil }
 
 func setBacklog(net.Listener, int) error { return models.ErrUnsupported }
 
-func queued(net.Listener) (ready, known bool) { return false, false }
+// Queued tells whether a connection waits in the backlog, which is not known here.
+func Queued(net.Listener) (ready, known bool) { return false, false }
 
-func unread(net.Conn) (n int, known bool) { return 0, false }
+// Unread is how many bytes have arrived, which is not known here.
+func Unread(net.Conn) (n int, known bool) { return 0, false }

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || netbsd || openbsd
 
-package goroutine
+package listen
 
 // fionread asks for the number of bytes that can be read: _IOR('f', 127, int) in
 // <sys/filio.h>.
