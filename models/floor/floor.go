@@ -1,0 +1,113 @@
+// Package floor is the line that Go is measured against: the same echo in C,
+// without a runtime, a scheduler or a collector between the program and the
+// kernel.
+//
+//   - "c-epoll": one loop a thread over epoll, level-triggered. What a request
+//     costs is one read and one write, and its share of a wait. The first loop
+//     accepts and deals connections out in turn.
+//   - "c-uring": one ring a thread over io_uring, by raw system calls.
+//
+// Both are servers like any other: [Build] compiles them with the host's cc, once,
+// and testenv starts them as programs of their own, with the same configuration,
+// over the same control channel.
+//
+//	program, err := floor.Build(ctx, floor.Epoll)
+//	server, err := testenv.StartServer(ctx, testenv.ServerSpec{
+//		Model: floor.Epoll, Program: program, Service: "echo",
+//	})
+//
+// They serve echo on TCP and nothing else, and refuse every other service,
+// network, more than one listener and a CPU profile by name. Loops is 0 for as
+// many as the CPUs of the process. NoDelay and the sizes of buffers are set on the
+// listener, from which Linux hands them down, so that they cost a connection no
+// call. The options of sockets that a Go server has are thereby the same.
+//
+// A connection whose peer does not read is not read from until all that it is
+// owed is written. c-epoll keeps at most ReadBuffer bytes for it, which is less
+// than MaxPending allows. IdleTimeout is kept by 16 ticks of one timer a loop: a
+// connection is closed after 1 to 1.07 times as long, at 1 ms a tick at the least.
+// At MaxConns, connections wait in the backlog or are closed at once, as OnLimit
+// says. A shutdown drains as [models.Server] asks.
+package floor
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"netbench/internal/cc"
+	"netbench/models"
+)
+
+// Epoll is the name of the model over epoll.
+const Epoll = "c-epoll"
+
+var (
+	//go:embed src/json.c
+	sourceJSON []byte
+	//go:embed src/server.c
+	sourceServer []byte
+	//go:embed src/epoll.c
+	sourceEpoll []byte
+	//go:embed src/control.c
+	sourceControl []byte
+)
+
+// engines are the parts in which the programs differ.
+var engines = map[string]part{
+	Epoll: {"epoll.c", sourceEpoll},
+}
+
+// part is one of the files that make up a program.
+type part struct {
+	name   string
+	source []byte
+}
+
+// Names returns the names of the models of this package.
+func Names() []string { return []string{Epoll} }
+
+// Build returns the path of the executable of a model, which it compiles if that
+// was not done before. The error wraps [cc.ErrNoCompiler] on a host without cc and
+// [models.ErrUnsupported] on a platform that is not Linux. Where the user has no
+// cache directory, the executable is in the directory for temporary files, and
+// stays there.
+func Build(ctx context.Context, name string) (program string, err error) {
+	p, err := source(name)
+	if err != nil {
+		return "", err
+	}
+	if runtime.GOOS != "linux" {
+		return "", fmt.Errorf("model %s needs Linux (this is %s): %w", name, runtime.GOOS, models.ErrUnsupported)
+	}
+	binary, err := cc.Build(ctx, p)
+	if err != nil {
+		return "", fmt.Errorf("model %s: %w", name, err)
+	}
+	return binary.Path, nil
+}
+
+// source puts a program together in one file. The lines that the compiler names
+// are those of the files that it was made of.
+func source(name string) (cc.Program, error) {
+	engine, known := engines[name]
+	if !known {
+		return cc.Program{}, fmt.Errorf("unknown model %q (the C floor has %s)", name, strings.Join(Names(), ", "))
+	}
+	var all bytes.Buffer
+	for _, p := range []part{{"json.c", sourceJSON}, {"server.c", sourceServer}, engine, {"control.c", sourceControl}} {
+		fmt.Fprintf(&all, "#line 1 %q\n%s", p.name, p.source)
+	}
+	return cc.Program{
+		Name: name, Source: all.Bytes(), Libs: []string{"-pthread"},
+		Flags: slices.Concat(standard, []string{"-DPROGRAM=" + fmt.Sprintf("%q", name)}),
+	}, nil
+}
+
+// standard are the flags of both programs. Warnings are no errors here: another
+// compiler may have others. A test compiles without one.
+var standard = []string{"-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-pthread"}

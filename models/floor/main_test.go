@@ -1,0 +1,24 @@
+package floor_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"netbench/load"
+	"netbench/models"
+	"netbench/testenv"
+)
+
+func TestMain(m *testing.M) {
+	testenv.Main(map[string]models.Factory{}, load.Role())
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
