@@ -51,6 +51,15 @@ type Server interface {
 	Stats() Stats
 }
 
+// Spread is implemented by servers that listen with several sockets on one
+// address.
+type Spread interface {
+	// PerListener tells how many connections of each socket were given to a
+	// session, in the order in which the sockets were opened. Their sum is
+	// Stats.Accepted, if nothing is accepted meanwhile.
+	PerListener() []uint64
+}
+
 // Stats counts what a server has done since it was made. All counters only
 // grow, but for Active.
 type Stats struct {

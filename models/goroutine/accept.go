@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"netbench/models"
@@ -42,33 +43,69 @@ func (s *server) Serve() error {
 	s.running.Add(1)
 	s.mu.Unlock()
 
-	err := s.accept()
-	if err == nil {
-		<-s.swept // from here on nobody else sets the listener's deadline
-		s.acceptQueued()
-		err = models.ErrServerClosed
+	var others sync.WaitGroup
+	for _, l := range s.listeners[1:] {
+		others.Go(func() { s.serveListener(l) })
 	}
-	_ = s.listener.Close()
+	s.serveListener(s.listeners[0])
+	others.Wait()
 	s.mu.Lock()
 	s.accepting = false
+	err := s.failure
 	s.checkDrained()
 	s.mu.Unlock()
 	s.running.Done()
+	if err == nil {
+		err = models.ErrServerClosed
+	}
 	return err
 }
 
-// accept accepts until Shutdown or Close begins, then returns nil, or until the
-// listener is beyond use.
-func (s *server) accept() error {
+// serveListener accepts from one listener until the end, and closes it.
+func (s *server) serveListener(l *listener) {
+	defer l.close()
+	if err := s.accept(l); err != nil {
+		s.giveUp(err)
+		return
+	}
+	select {
+	case <-s.swept: // from here on nobody else sets the listener's deadline
+		s.acceptQueued(l)
+	case <-s.broken:
+	}
+}
+
+// giveUp ends the accept loops of all listeners, as one is beyond use.
+func (s *server) giveUp(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != nil || s.draining.Load() {
+		return
+	}
+	s.failure = err
+	close(s.broken)
+	for _, l := range s.listeners {
+		l.close()
+	}
+}
+
+// accept accepts until Shutdown or Close begins or another listener is beyond
+// use, then returns nil, or until this one is.
+func (s *server) accept(l *listener) error {
 	var backoff time.Duration
 	for {
+		if l.backlog != nil {
+			// An error is that of a listener that was woken or closed, which
+			// reserve and Accept find out about.
+			_ = l.backlog.Wait()
+		}
 		if !s.reserve(s.drain) {
 			return nil
 		}
-		nc, err := s.listener.Accept()
+		nc, err := l.Accept()
 		if err == nil {
 			backoff = 0
-			s.take(nc)
+			s.take(l, nc)
 			continue
 		}
 		s.unreserve()
@@ -90,10 +127,10 @@ func (s *server) accept() error {
 // what comes until the backlog is empty for a moment: the kernel would reset all
 // of it when the listener is closed, and there may be whole requests on it. At
 // MaxConns it waits for slots, which the drain frees.
-func (s *server) acceptQueued() {
+func (s *server) acceptQueued(l *listener) {
 	var backoff time.Duration
 	for range queueMax {
-		ready, known := listen.Queued(s.listener)
+		ready, known := listen.Queued(l.Listener)
 		if known && !ready {
 			return
 		}
@@ -102,11 +139,11 @@ func (s *server) acceptQueued() {
 		}
 		// The deadline is for a connection that was reset while it waited and
 		// so is not there any more, and for platforms that cannot tell.
-		_ = s.listener.SetDeadline(time.Now().Add(shortWait))
-		nc, err := s.listener.Accept()
+		_ = l.SetDeadline(time.Now().Add(shortWait))
+		nc, err := l.Accept()
 		if err == nil {
 			backoff = 0
-			s.take(nc)
+			s.take(l, nc)
 			continue
 		}
 		s.unreserve()
@@ -142,6 +179,8 @@ func (s *server) reserve(end <-chan struct{}) bool {
 		return true
 	case <-end:
 		return false
+	case <-s.broken:
+		return false
 	}
 }
 
@@ -155,7 +194,7 @@ func (s *server) unreserve() {
 // take admits a connection, or closes it if it is beyond MaxConns. It ends the
 // stream before it closes, so that the peer sees an end rather than a reset even
 // if it has sent something already.
-func (s *server) take(nc net.Conn) {
+func (s *server) take(l *listener, nc net.Conn) {
 	if s.slots != nil && s.cfg.OnLimit == models.Reject {
 		select {
 		case s.slots <- struct{}{}:
@@ -168,7 +207,7 @@ func (s *server) take(nc net.Conn) {
 			return
 		}
 	}
-	s.admit(nc)
+	s.admit(l, nc)
 }
 
 // backOff counts a failed accept and waits, longer than the last time. It
@@ -184,6 +223,8 @@ func (s *server) backOff(last time.Duration, end <-chan struct{}) time.Duration 
 	case <-timer.C:
 		return wait
 	case <-end:
+		return 0
+	case <-s.broken:
 		return 0
 	}
 }

@@ -35,6 +35,7 @@
 package goroutine
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,18 @@ type Options struct {
 	// read that goes on with a message uses the buffer where the message began.
 	// All else is the same. Stats.Variant is then "naive".
 	NaiveBuffers bool
+
+	// Share opens Config.Listeners sockets that share the address, GOMAXPROCS
+	// of them if that is 0, each with an accept loop of its own; the kernel
+	// spreads connections over them by a hash of both addresses. MaxConns
+	// counts the connections of all. Needs TCP, and Linux or FreeBSD 12.
+	Share bool
+
+	// Steer, with Share, makes the kernel prefer the i-th listener for
+	// connections whose packets are handled by the i-th CPU of the process's
+	// set (SO_INCOMING_CPU). Needs Linux; kernels before 6.1 or so keep the
+	// option and spread by the hash all the same.
+	Steer bool
 }
 
 // New makes a server that gives each connection a goroutine. It is a
@@ -59,33 +72,38 @@ func New(cfg models.Config) (models.Server, error) { return Factory(Options{})(c
 
 // Factory makes servers of a variant.
 //
-// Config.Loops is ignored. More than one listener is an error, which wraps
-// [models.ErrUnsupported]: sharing an address is another model's subject. So is
+// Config.Loops is ignored. More than one listener without Options.Share is an
+// error, which wraps [models.ErrUnsupported]. So is
 // a Backlog on platforms that do not let it be changed after package net has
 // set it. A socket file at a Unix address is replaced if nobody listens on it
 // any more, and is an error otherwise.
 func Factory(o Options) models.Factory {
 	return func(cfg models.Config) (models.Server, error) {
+		asked := cfg.Listeners
 		cfg, err := cfg.Validate()
 		if err != nil {
 			return nil, err
 		}
-		l, err := open(cfg)
+		opened, err := open(cfg, asked, o)
 		if err != nil {
 			return nil, err
 		}
-		return newServer(cfg, o, l), nil
+		s := newServer(cfg, o, opened...)
+		if err := s.watchBacklogs(); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return s, nil
 	}
 }
 
 type server struct {
-	cfg      models.Config
-	opts     Options
-	service  models.Service
-	limit    int // largest read buffer in bytes
-	listener listen.Listener
-	slots    chan struct{} // holds a token for each connection; nil without MaxConns
-	buffers  buffers
+	cfg       models.Config
+	opts      Options
+	service   models.Service
+	limit     int // largest read buffer in bytes
+	listeners []*listener
+	slots     chan struct{} // holds a token for each connection; nil without MaxConns
+	buffers   buffers
 
 	started    time.Time
 	renewEvery time.Duration // how old a deadline may be before it is moved
@@ -99,29 +117,35 @@ type server struct {
 	drain   chan struct{} // closed when Shutdown or Close begins
 	swept   chan struct{} // closed when Shutdown has woken all that were blocked
 	killed  chan struct{} // closed when Close begins
+	broken  chan struct{} // closed when a listener is beyond use
 	drained chan struct{} // closed when, after either, nothing is left
 
 	running sync.WaitGroup // Serve and the connections' goroutines
 
 	mu        sync.Mutex
-	served    bool // Serve was called
-	accepting bool // Serve has not returned
-	closed    bool // Close was called
+	served    bool  // Serve was called
+	accepting bool  // Serve is running
+	failure   error // of the listener that is beyond use
+	closed    bool  // Close was called
 	conns     map[*conn]struct{}
 	totals    models.Stats // of connections that have ended, and of accepting
 }
 
-func newServer(cfg models.Config, o Options, l listen.Listener) *server {
+func newServer(cfg models.Config, o Options, opened ...listen.Listener) *server {
 	s := &server{
-		cfg: cfg, opts: o, service: cfg.Service, listener: l,
+		cfg: cfg, opts: o, service: cfg.Service,
 		limit:      max(cfg.ReadBuffer, cfg.Service.Limits().Request),
 		started:    time.Now(),
 		renewEvery: maxRenewal,
 		drain:      make(chan struct{}),
 		swept:      make(chan struct{}),
 		killed:     make(chan struct{}),
+		broken:     make(chan struct{}),
 		drained:    make(chan struct{}),
 		conns:      make(map[*conn]struct{}),
+	}
+	for _, l := range opened {
+		s.listeners = append(s.listeners, &listener{Listener: l})
 	}
 	s.buffers.base = cfg.ReadBuffer
 	if cfg.MaxConns != models.NoLimit {
@@ -145,7 +169,7 @@ const maxRenewal = 500 * time.Millisecond
 // as it needs no time of day.
 func (s *server) now() time.Duration { return time.Since(s.started) }
 
-func (s *server) Addr() net.Addr { return s.listener.Addr() }
+func (s *server) Addr() net.Addr { return s.listeners[0].Addr() }
 
 // Stats adds up what the connections that are open have counted. Paused counts
 // writes that were stuck for a second or so, or 1/16 of IdleTimeout if that is
@@ -161,8 +185,19 @@ func (s *server) Stats() models.Stats {
 	return total
 }
 
+// PerListener is [models.Spread]'s.
+func (s *server) PerListener() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make([]uint64, len(s.listeners))
+	for i, l := range s.listeners {
+		counts[i] = l.accepted
+	}
+	return counts
+}
+
 // admit gives a connection that has a slot its goroutine.
-func (s *server) admit(nc net.Conn) {
+func (s *server) admit(l *listener, nc net.Conn) {
 	if !s.configure(nc) {
 		_ = nc.Close()
 		s.release()
@@ -178,6 +213,7 @@ func (s *server) admit(nc net.Conn) {
 	}
 	s.conns[c] = struct{}{}
 	s.totals.Accepted++
+	l.accepted++
 	s.running.Add(1)
 	s.mu.Unlock()
 	go c.serve()

@@ -57,10 +57,12 @@ func (s *server) beginDrain() {
 	for c := range s.conns {
 		_ = c.nc.SetReadDeadline(past)
 	}
-	if s.accepting {
-		_ = s.listener.SetDeadline(past)
-	} else {
-		_ = s.listener.Close()
+	for _, l := range s.listeners {
+		if s.accepting {
+			l.wake()
+		} else {
+			l.close()
+		}
 	}
 	close(s.swept)
 	s.checkDrained()
@@ -78,7 +80,9 @@ func (s *server) Close() error {
 			close(s.drain)
 			close(s.swept)
 		}
-		_ = s.listener.Close()
+		for _, l := range s.listeners {
+			l.close()
+		}
 		for c := range s.conns {
 			_ = c.nc.Close()
 		}

@@ -56,7 +56,7 @@ func TestConnectionsHaveTheOptionsThatWereAskedFor(t *testing.T) {
 		nc := accepted(t, s)
 		assert.Equal(t, c.noDelay, option(t, nc, unix.IPPROTO_TCP, unix.TCP_NODELAY))
 		assert.Zero(t, option(t, nc, unix.SOL_SOCKET, unix.SO_KEEPALIVE), "no keep-alive probes")
-		assert.Equal(t, unix.IPPROTO_TCP, option(t, s.listener, unix.SOL_SOCKET, unix.SO_PROTOCOL), "no Multipath TCP")
+		assert.Equal(t, unix.IPPROTO_TCP, option(t, s.listeners[0].Listener, unix.SOL_SOCKET, unix.SO_PROTOCOL), "no Multipath TCP")
 		if c.config.RecvBuffer > 0 { // the kernel doubles what is asked for
 			assert.Equal(t, 2*c.config.RecvBuffer, option(t, nc, unix.SOL_SOCKET, unix.SO_RCVBUF))
 			assert.Equal(t, 2*c.config.SendBuffer, option(t, nc, unix.SOL_SOCKET, unix.SO_SNDBUF))
@@ -78,7 +78,7 @@ func TestUnixConnectionsHaveTheBuffersThatWereAskedFor(t *testing.T) {
 func TestBacklogIsAsLongAsAskedFor(t *testing.T) {
 	for _, backlog := range []int{1, 7, 100} {
 		s := start(t, models.Config{Service: models.Echo{}, Backlog: backlog})
-		require.NoError(t, listen.Control(s.listener, func(fd uintptr) error {
+		require.NoError(t, listen.Control(s.listeners[0].Listener, func(fd uintptr) error {
 			info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 			// On a listening socket tcp_diag reports the backlog's limit here.
 			assert.EqualValues(t, backlog, info.Sacked)

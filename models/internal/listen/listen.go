@@ -19,6 +19,11 @@ type Options struct {
 	// Model is the model's name, the first word of errors.
 	Model string
 
+	// NoDelay sets TCP_NODELAY on the listener, which its connections inherit;
+	// package net sets it on the connections that it accepts itself. Unix
+	// sockets have no such option.
+	NoDelay bool
+
 	// Share lets other sockets listen on the same address, by SO_REUSEPORT; the
 	// kernel then spreads connections over them by a hash of both addresses.
 	// Needs Linux, or FreeBSD 12 and later.
@@ -30,6 +35,9 @@ type Options struct {
 	Steer       bool
 	IncomingCPU int
 }
+
+// longAgo is a deadline that wakes whoever waits.
+var longAgo = time.Unix(1, 0)
 
 // Listener is what is open: a *net.TCPListener or *net.UnixListener.
 type Listener interface {
@@ -51,9 +59,7 @@ func Unsupported(err error) error { return unsupported{err} }
 // it any more, and is an error otherwise.
 func Open(cfg models.Config, o Options) (Listener, error) {
 	if (o.Share || o.Steer) && cfg.Network == "unix" {
-		return nil, Unsupported(&models.ConfigError{
-			Field: "Network", Value: cfg.Network, Want: "tcp, tcp4 or tcp6: a Unix socket's address cannot be shared",
-		})
+		return nil, errUnix(cfg)
 	}
 	// Without KeepAlive and with Multipath TCP, each of which is on by default,
 	// connections would have options that other models do not set.
@@ -62,6 +68,9 @@ func Open(cfg models.Config, o Options) (Listener, error) {
 	if cfg.Network != "unix" {
 		lc.Control = func(_, _ string, raw syscall.RawConn) error {
 			if err := setBuffers(raw, cfg); err != nil {
+				return err
+			}
+			if err := setNoDelay(raw, o); err != nil {
 				return err
 			}
 			return share(raw, o)

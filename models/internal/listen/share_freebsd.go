@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +13,7 @@ const soReuseportLB = 0x00010000
 // share sets what o asks for on a socket that is going to listen.
 func share(raw syscall.RawConn, o Options) error {
 	if o.Steer {
-		return Unsupported(errors.New("steering connections by the CPU that handles their packets needs Linux"))
+		return Unsupported(errSteer)
 	}
 	if !o.Share {
 		return nil

@@ -46,6 +46,8 @@ const InheritsBuffers = false
 
 func setBuffers(syscall.RawConn, models.Config) error { return nil }
 
+func setNoDelay(syscall.RawConn, Options) error { return nil }
+
 func setBacklog(net.Listener, int) error { return models.ErrUnsupported }
 
 // Queued tells whether a connection waits in the backlog, which is not known here.
@@ -53,3 +55,6 @@ func Queued(net.Listener) (ready, known bool) { return false, false }
 
 // Unread is how many bytes have arrived, which is not known here.
 func Unread(net.Conn) (n int, known bool) { return 0, false }
+
+// Readable tells whether a descriptor has input, which is not known here.
+func Readable(int) (bool, error) { return false, models.ErrUnsupported }

@@ -50,6 +50,13 @@ func setBuffers(raw syscall.RawConn, cfg models.Config) error {
 	})
 }
 
+func setNoDelay(raw syscall.RawConn, o Options) error {
+	if !o.NoDelay {
+		return nil
+	}
+	return setOption(raw, func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) })
+}
+
 // setOption calls set, which sets options of a socket that is not open yet.
 func setOption(raw syscall.RawConn, set func(fd int) error) error {
 	var inner error
