@@ -63,11 +63,24 @@ func checkLimitWait(p *probe) {
 			p.Errorf("round %d: the server holds %d descriptors for connections, want MaxConns, %d: the others should wait in the backlog",
 				round, now-before-all, limit)
 		}
-		open := first
+		// In which order those that wait are served is not said: there may be
+		// several backlogs.
+		type outcome struct {
+			c   *peer
+			err error
+		}
+		served := make(chan outcome, len(waiting))
 		for _, c := range waiting {
+			go func() { served <- outcome{c, c.tryExpect(reply)} }()
+		}
+		open := first
+		for range waiting {
 			leave(open[0])
-			open = append(open[1:], c)
-			c.expect(reply)
+			next := <-served
+			if next.err != nil {
+				p.fatalf("round %d: a connection that waited for one of MaxConns to end: %v", round, next.err)
+			}
+			open = append(open[1:], next.c)
 			if active := s.Stats().Active; active > limit {
 				p.Errorf("round %d: %d connections are active, MaxConns is %d", round, active, limit)
 			}
