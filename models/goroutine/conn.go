@@ -34,8 +34,11 @@ type conn struct {
 	nc      net.Conn
 	session models.Session
 
+	lean *lean // reads, in the lean variant; nil in the others
+
 	// What was read and not consumed is buf[start:end]. Buf is the connection's
-	// own buffer, base, or, while a message does not fit there, large.
+	// own buffer, base, or, while a message does not fit there, large. In the
+	// lean variant there is neither while nothing is held.
 	base, large *buffer
 	buf         []byte
 	start, end  int
@@ -67,9 +70,11 @@ func newConn(s *server, nc net.Conn) *conn {
 // begin gets what the connection needs to be served.
 func (c *conn) begin() {
 	c.session = c.s.service.Open()
-	if !c.s.opts.NaiveBuffers {
-		c.base = c.s.buffers.read()
-		c.buf = c.base.b
+	switch {
+	case c.s.opts.Lean:
+		c.makeLean()
+	case !c.s.opts.NaiveBuffers:
+		c.borrow()
 	}
 	c.setDeadlines()
 }
@@ -109,7 +114,7 @@ func (c *conn) run() ending {
 
 // turn makes one read and answers what can be answered then.
 func (c *conn) turn() ending {
-	n, err := c.nc.Read(c.room())
+	n, err := c.read()
 	if n > 0 {
 		c.bytesIn.Add(uint64(n))
 		c.end += n

@@ -13,14 +13,20 @@ import (
 const (
 	Name      = "goroutine"
 	NameNaive = "goroutine-naive" // allocates a buffer for each read
+	NameLean  = "goroutine-lean"  // borrows a buffer while there is something to read
 )
 
-// Models returns the factories of this package by name.
+// Models returns the factories of this package by name, those that this platform
+// has.
 func Models() map[string]models.Factory {
-	return map[string]models.Factory{
+	all := map[string]models.Factory{
 		Name:      New,
 		NameNaive: Factory(Options{NaiveBuffers: true}),
 	}
+	if leanSupported {
+		all[NameLean] = Factory(Options{Lean: true})
+	}
+	return all
 }
 
 // Scenarios returns what there is to measure about this model. The first part of
@@ -37,7 +43,10 @@ func Scenarios() []scenario.Scenario {
 			Plan:   load.Plan{Conns: conns, Size: 1024},
 		})
 	}
-	for _, variant := range []struct{ name, model string }{{"reused", Name}, {"naive", NameNaive}} {
+	for _, variant := range []struct{ name, model string }{{"reused", Name}, {"naive", NameNaive}, {"lean", NameLean}} {
+		if Models()[variant.model] == nil {
+			continue
+		}
 		all = append(all, scenario.Scenario{
 			Name:   "Buffers/model=goroutine/buffers=" + variant.name + "/conns=100/size=64",
 			Server: server(variant.model, "echo"),

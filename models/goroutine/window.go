@@ -4,6 +4,9 @@ package goroutine
 // connection's own buffer, unless the session waits for a message that does not
 // fit there, for which a larger one is borrowed until it is consumed.
 func (c *conn) room() []byte {
+	if c.base == nil && c.s.opts.Lean {
+		c.borrow()
+	}
 	held := c.end - c.start
 	own := c.s.cfg.ReadBuffer
 	switch {
