@@ -62,7 +62,8 @@ type Options struct {
 	// Share opens Config.Listeners sockets that share the address, GOMAXPROCS
 	// of them if that is 0, each with an accept loop of its own; the kernel
 	// spreads connections over them by a hash of both addresses. MaxConns
-	// counts the connections of all. Needs TCP, and Linux or FreeBSD 12.
+	// counts the connections of all. Other servers of the same user that share
+	// the address are joined, not an error. Needs TCP, and Linux or FreeBSD 12.
 	Share bool
 
 	// Steer, with Share, makes the kernel prefer the i-th listener for

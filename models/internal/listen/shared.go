@@ -16,8 +16,8 @@ import (
 // the i-th CPU of this process's set handles, beginning anew after the last CPU;
 // o.IncomingCPU is not looked at.
 //
-// On Linux an address that anybody listens on is an error, another socket that
-// shares it included; FreeBSD lets a second server of the same user join.
+// Others of the same user who share the address may listen on it already, or join
+// later: see Hold.
 func Shared(cfg models.Config, o Options, n int) (opened []Listener, err error) {
 	if cfg.Network == "unix" {
 		return nil, errUnix(cfg)
@@ -28,14 +28,6 @@ func Shared(cfg models.Config, o Options, n int) (opened []Listener, err error) 
 		if cpus, err = steeringCPUs(); err != nil {
 			return nil, fmt.Errorf("%s: %w", o.Model, err)
 		}
-	}
-	if CanHold {
-		held, err := Hold(cfg, o.Model)
-		if err != nil {
-			return nil, err
-		}
-		defer held.Close()
-		cfg = held.Config(cfg)
 	}
 	for i := range n {
 		if o.Steer {

@@ -65,18 +65,20 @@ func TestSharedListenersHaveOneAddressOfTheFamilyAskedFor(t *testing.T) {
 	assert.Equal(t, before, descriptors(t))
 }
 
-func TestASharedAddressIsRefusedToASecondServer(t *testing.T) {
+func TestAnAddressThatIsSharedCannotBeHeld(t *testing.T) {
 	before := descriptors(t)
 	first, err := Shared(config(t, "", ""), Options{Model: "m"}, 2)
 	require.NoError(t, err)
 	cfg := config(t, "tcp", first[0].Addr().String())
-	_, err = Shared(cfg, Options{Model: "m"}, 2)
+	joined, err := Shared(cfg, Options{Model: "m"}, 2)
+	require.NoError(t, err)
+	_, err = Hold(cfg, "m")
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
 	assert.Contains(t, err.Error(), cfg.Address)
-	closeAll(t, first)
-	again, err := Shared(cfg, Options{Model: "m"}, 2)
+	closeAll(t, append(first, joined...))
+	held, err := Hold(cfg, "m")
 	require.NoError(t, err)
-	closeAll(t, again)
+	require.NoError(t, held.Close())
 	assert.Equal(t, before, descriptors(t))
 }
 
