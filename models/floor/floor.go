@@ -43,8 +43,11 @@ import (
 	"netbench/models"
 )
 
-// Epoll is the name of the model over epoll.
-const Epoll = "c-epoll"
+// Names of the models of this package.
+const (
+	Epoll = "c-epoll"
+	Uring = "c-uring"
+)
 
 var (
 	//go:embed src/json.c
@@ -53,13 +56,18 @@ var (
 	sourceServer []byte
 	//go:embed src/epoll.c
 	sourceEpoll []byte
+	//go:embed src/ring.c
+	sourceRing []byte
+	//go:embed src/uring.c
+	sourceUring []byte
 	//go:embed src/control.c
 	sourceControl []byte
 )
 
 // engines are the parts in which the programs differ.
-var engines = map[string]part{
-	Epoll: {"epoll.c", sourceEpoll},
+var engines = map[string][]part{
+	Epoll: {{"epoll.c", sourceEpoll}},
+	Uring: {{"ring.c", sourceRing}, {"uring.c", sourceUring}},
 }
 
 // part is one of the files that make up a program.
@@ -69,7 +77,7 @@ type part struct {
 }
 
 // Names returns the names of the models of this package.
-func Names() []string { return []string{Epoll} }
+func Names() []string { return []string{Epoll, Uring} }
 
 // Build returns the path of the executable of a model, which it compiles if that
 // was not done before. The error wraps [cc.ErrNoCompiler] on a host without cc and
@@ -99,7 +107,7 @@ func source(name string) (cc.Program, error) {
 		return cc.Program{}, fmt.Errorf("unknown model %q (the C floor has %s)", name, strings.Join(Names(), ", "))
 	}
 	var all bytes.Buffer
-	for _, p := range []part{{"json.c", sourceJSON}, {"server.c", sourceServer}, engine, {"control.c", sourceControl}} {
+	for _, p := range slices.Concat([]part{{"json.c", sourceJSON}, {"server.c", sourceServer}}, engine, []part{{"control.c", sourceControl}}) {
 		fmt.Fprintf(&all, "#line 1 %q\n%s", p.name, p.source)
 	}
 	return cc.Program{

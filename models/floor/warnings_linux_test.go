@@ -15,7 +15,7 @@ func TestSourcesCompileWithoutAWarning(t *testing.T) {
 	for _, name := range Names() {
 		p, err := source(name)
 		require.NoError(t, err)
-		p.Flags = append(p.Flags, "-Werror", "-Wshadow", "-Wvla", "-Wformat=2", "-Wstrict-prototypes")
+		p.Flags = append(p.Flags, "-Werror", "-Wshadow", "-Wvla", "-Wstrict-prototypes")
 		_, err = cc.Build(t.Context(), p)
 		if errors.Is(err, cc.ErrNoCompiler) {
 			needs.Skip(t, needs.CC, err)

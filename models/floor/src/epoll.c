@@ -115,6 +115,13 @@ static void linger(struct conn *c, int fd)
 	c->mark = milliseconds() + LINGER_MS;
 }
 
+/* unread is how many bytes of a stream have arrived and were not read yet. */
+static long unread(int fd)
+{
+	int n = 0;
+	return ioctl(fd, FIONREAD, &n) ? 0 : n;
+}
+
 /* begin_drain notes how much of the stream has arrived and is to be answered. */
 static void begin_drain(struct conn *c, int fd)
 {

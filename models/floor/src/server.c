@@ -3,10 +3,11 @@
  * the two programs have in common apart from the control channel.
  */
 
+#include <fcntl.h>
+#include <linux/tcp.h> /* its tcp_info has more than that of the C library */
 #include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -226,13 +227,6 @@ static int listen_at(const struct config *c)
 		die("listen %s: its own address is unknown", c->address);
 	snprintf(server.address, sizeof server.address, own.ss_family == AF_INET6 ? "[%.100s]:%s" : "%.100s:%s", host, digits);
 	return fd;
-}
-
-/* unread is how many bytes of a stream have arrived and were not read yet. */
-static long unread(int fd)
-{
-	int n = 0;
-	return ioctl(fd, FIONREAD, &n) ? 0 : n;
 }
 
 /* abandon makes a close throw away what the kernel could not send. */

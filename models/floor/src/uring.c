@@ -1,0 +1,609 @@
+/*
+ * Echo over io_uring: one ring a thread. The first loop accepts and deals
+ * connections out in turn, by a message to the ring of the loop that is going to
+ * serve it.
+ *
+ * What arrives is put by the kernel into a buffer of the loop's, and sent from
+ * there; when it is sent, the kernel gets the buffer back. Receiving is armed once
+ * for the life of a connection where the kernel has that, so a request costs one
+ * submission and two completions, and a share of one system call. Nothing is
+ * allocated and no clock is read.
+ *
+ * A connection whose peer does not read holds buffers. When these exceed
+ * MaxPending, its receive is cancelled until all of them are sent.
+ */
+
+enum {
+	TICKS = 16,         /* in an idle time-out */
+	LINGER_MS = 250,    /* that a drained connection is kept for its peer to read */
+	DRAIN_STEP_MS = 25, /* between two looks at connections that linger */
+	FIRST_BACKOFF_MS = 5,
+	LAST_BACKOFF_MS = 1000,
+};
+
+/* What a completion is about, in the upper half of its tag; a descriptor is in
+ * the lower. */
+enum about { RECEIVED, SENT, GIVEN, ACCEPTED, ROOM, WOKEN, TICKED, STEPPED, BACKED_OFF, HANDED_OVER, CANCELLED };
+
+enum phase { SERVING, DRAINING, LINGERING };
+
+struct conn {
+	atomic_int owner;   /* number of its loop from 1 on, 0 while there is no connection */
+	uint32_t tick;      /* of its loop, at the last traffic */
+	uint16_t head, tail; /* buffers to be sent, a list */
+	uint16_t held;      /* how many */
+	uint8_t phase;
+	bool receiving : 1, cancelling : 1, sending : 1; /* requests under way */
+	bool ended : 1;     /* its peer sends no more */
+	bool closing : 1;   /* when nothing is under way */
+	bool failed : 1;    /* by an error */
+	bool starved : 1;   /* there was no buffer for it */
+	uint32_t from;      /* what is sent already of the first buffer */
+	uint64_t total;     /* bytes received */
+	uint64_t mark;      /* draining: total that is to be answered; lingering: when it ends, in ms */
+};
+
+static struct loop {
+	_Alignas(128) struct ring ring;
+	int wake, number;
+	const struct tier *tier;
+	struct counters *counters;
+	uint32_t tick;
+	unsigned limit;     /* of buffers that one connection may hold and still receive */
+	unsigned starved;   /* connections */
+	bool armed, draining;
+	uint64_t wakes;     /* read into */
+	struct __kernel_timespec step;
+	uint16_t next[MOST_BUFFERS];   /* buffer in the list */
+	uint32_t length[MOST_BUFFERS]; /* bytes in the buffer */
+	pthread_t thread;
+} *loops;
+
+static struct conn *table; /* by descriptor */
+static size_t places;
+static atomic_int highest; /* descriptor of a connection so far */
+static pthread_barrier_t opened;
+static size_t first_tier;
+static const struct __kernel_timespec drain_step = {.tv_nsec = DRAIN_STEP_MS * 1000000};
+
+/* What the first loop knows about accepting. */
+static struct {
+	atomic_int paused; /* at MaxConns */
+	bool under_way, multishot, resting;
+	long backlog;
+	int next;          /* loop */
+	int backoff;       /* ms */
+	struct __kernel_timespec rest;
+} acceptor;
+
+static inline uint64_t tag(enum about what, int fd) { return (uint64_t)what << 32 | (uint32_t)fd; }
+
+static void resume_accepting(struct loop *l);
+
+/* message posts a completion on another ring. */
+static void message_to(struct loop *l, struct loop *to, uint64_t about, int result)
+{
+	struct io_uring_sqe *s = request(&l->ring, IORING_OP_MSG_RING, to->ring.fd, tag(HANDED_OVER, about == tag(GIVEN, 0) ? result : -1));
+	s->len = (uint32_t)result;
+	s->off = about;
+	s->flags = IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static void timer(struct loop *l, enum about what, const struct __kernel_timespec *after)
+{
+	struct io_uring_sqe *s = request(&l->ring, IORING_OP_TIMEOUT, -1, tag(what, 0));
+	s->addr = (uint64_t)(uintptr_t)after;
+	s->len = 1;
+}
+
+static void await_wake(struct loop *l)
+{
+	struct io_uring_sqe *s = request(&l->ring, IORING_OP_READ, l->wake, tag(WOKEN, 0));
+	s->addr = (uint64_t)(uintptr_t)&l->wakes;
+	s->len = sizeof l->wakes;
+}
+
+static void receive_on(struct loop *l, struct conn *c, int fd)
+{
+	struct io_uring_sqe *s = request(&l->ring, IORING_OP_RECV, fd, tag(RECEIVED, fd));
+	s->flags = IOSQE_BUFFER_SELECT;
+	s->ioprio = l->tier->multishot ? IORING_RECV_MULTISHOT : IORING_RECVSEND_POLL_FIRST;
+	c->receiving = true;
+	c->cancelling = false;
+}
+
+/* send_on sends what is held, as far as it lies in one piece: buffers are taken
+ * in order, so a message larger than one often does. */
+static void send_on(struct loop *l, struct conn *c, int fd)
+{
+	struct ring *r = &l->ring;
+	unsigned last = c->head, n = l->length[last] - c->from;
+	while (last != c->tail && l->length[last] == r->size && l->next[last] == last + 1) {
+		last = l->next[last];
+		n += l->length[last];
+	}
+	struct io_uring_sqe *s = request(r, IORING_OP_SEND, fd, tag(SENT, fd));
+	s->addr = (uint64_t)(uintptr_t)(r->memory + (size_t)c->head * r->size + c->from);
+	s->len = n;
+	s->msg_flags = MSG_NOSIGNAL;
+	c->sending = true;
+}
+
+/* cancel ends what is under way by its tag. */
+static void cancel(struct loop *l, uint64_t what)
+{
+	struct io_uring_sqe *s = request(&l->ring, IORING_OP_ASYNC_CANCEL, -1, tag(CANCELLED, 0));
+	s->addr = what;
+	s->flags = IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static inline void give_back(struct loop *l, unsigned id)
+{
+	provide(&l->ring, id);
+	publish(&l->ring);
+}
+
+/* drop gives back the first buffer that is held. */
+static inline void drop(struct loop *l, struct conn *c)
+{
+	give_back(l, c->head);
+	c->head = l->next[c->head];
+	c->held--;
+	c->from = 0;
+}
+
+/* finish ends a connection, as soon as the kernel has no request of it. */
+static void finish(struct loop *l, struct conn *c, int fd)
+{
+	if (!c->closing) {
+		c->closing = true;
+		if (c->receiving || c->sending)
+			shutdown(fd, SHUT_RDWR); /* which completes them */
+	}
+	if (c->receiving || c->sending)
+		return;
+	while (c->held)
+		drop(l, c);
+	if (c->starved)
+		l->starved--;
+	if (c->failed)
+		count(&l->counters->conn_errors, 1);
+	atomic_store_explicit(&c->owner, 0, memory_order_release);
+	close(fd);
+	atomic_fetch_sub(&server.active, 1);
+	if (acceptor.paused) {
+		if (l->number == 1)
+			resume_accepting(l);
+		else
+			message_to(l, &loops[0], tag(ROOM, 0), 0);
+	}
+	check_drained();
+}
+
+/* go_on does what the state of a connection asks for after a completion. */
+static void go_on(struct loop *l, struct conn *c, int fd)
+{
+	if (unlikely(c->closing || c->failed || (c->ended && !c->held))) {
+		finish(l, c, fd);
+		return;
+	}
+	if (unlikely(c->phase == DRAINING && !c->held && c->total >= c->mark)) {
+		shutdown(fd, SHUT_WR);
+		c->phase = LINGERING;
+		c->mark = (uint64_t)milliseconds() + LINGER_MS;
+	}
+	if (!c->receiving && !c->held && !c->ended && !c->starved)
+		receive_on(l, c, fd);
+}
+
+static void received(struct loop *l, int fd, int result, unsigned flags)
+{
+	struct conn *c = &table[fd];
+	if (!(flags & IORING_CQE_F_MORE))
+		c->receiving = false;
+	if (likely(result > 0)) {
+		unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
+		l->ring.unused--;
+		c->tick = l->tick;
+		c->total += (unsigned)result;
+		if (unlikely(c->closing || c->phase == LINGERING)) {
+			give_back(l, id);
+		} else {
+			count(&l->counters->bytes_in, (unsigned)result);
+			l->length[id] = (unsigned)result;
+			if (c->held++)
+				l->next[c->tail] = (uint16_t)id;
+			else
+				c->head = (uint16_t)id;
+			c->tail = (uint16_t)id;
+			if (!c->sending)
+				send_on(l, c, fd);
+			if (unlikely(c->held > l->limit && c->receiving && !c->cancelling)) {
+				c->cancelling = true;
+				cancel(l, tag(RECEIVED, fd));
+				count(&l->counters->paused, 1);
+			}
+			if (likely(c->receiving))
+				return;
+		}
+	} else if (result == 0) {
+		c->ended = true;
+	} else if (result == -ENOBUFS) {
+		/* It waits for its own buffers, for new ones, or for those of others. */
+		if (!c->held && !c->closing && !grow(&l->ring)) {
+			c->starved = true;
+			l->starved++;
+		}
+	} else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+		c->ended = true;
+		c->failed = c->phase != LINGERING && !c->closing;
+	}
+	go_on(l, c, fd);
+}
+
+static void sent(struct loop *l, int fd, int result)
+{
+	struct conn *c = &table[fd];
+	c->sending = false;
+	if (unlikely(result < 0)) {
+		if (result != -EINTR && result != -EAGAIN && !c->closing)
+			c->failed = true;
+	} else {
+		count(&l->counters->bytes_out, (unsigned)result);
+		c->tick = l->tick;
+		for (unsigned n = (unsigned)result; n > 0;) {
+			unsigned left = l->length[c->head] - c->from;
+			if (n < left) {
+				c->from += n;
+				break;
+			}
+			n -= left;
+			drop(l, c);
+		}
+	}
+	if (c->held && !c->failed && !c->closing)
+		send_on(l, c, fd);
+	else if (unlikely(!c->receiving || c->phase != SERVING || c->failed || c->closing))
+		go_on(l, c, fd);
+}
+
+/* begin_drain notes how much of the stream has arrived and is to be answered,
+ * by the kernel's account: completions of some of it may be under way. */
+static void begin_drain(struct loop *l, struct conn *c, int fd)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof info;
+	memset(&info, 0, sizeof info);
+	c->phase = DRAINING;
+	c->mark = getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) ? 0 : info.tcpi_bytes_received;
+	go_on(l, c, fd);
+}
+
+static void arm(struct loop *l)
+{
+	if (server.config.idle_ns < 0 || l->armed)
+		return;
+	l->armed = true;
+	timer(l, TICKED, &l->step);
+}
+
+/* given begins to serve a connection. */
+static void given(struct loop *l, int fd)
+{
+	struct conn *c = &table[fd];
+	memset((char *)c + sizeof c->owner, 0, sizeof *c - sizeof c->owner);
+	c->tick = l->tick;
+	atomic_store_explicit(&c->owner, l->number, memory_order_release);
+	receive_on(l, c, fd);
+	arm(l);
+	if (unlikely(server.cutting))
+		finish(l, c, fd);
+	else if (unlikely(l->draining))
+		begin_drain(l, c, fd);
+}
+
+/* take deals a connection out. */
+static void take(struct loop *l, int fd)
+{
+	acceptor.backoff = 0;
+	if ((size_t)fd >= places || server.active >= server.config.max_conns) {
+		atomic_fetch_add(&server.rejected, 1);
+		shutdown(fd, SHUT_WR);
+		close(fd);
+		return;
+	}
+	if (fd > highest)
+		highest = fd;
+	atomic_fetch_add(&server.active, 1);
+	atomic_fetch_add(&server.accepted, 1);
+	struct loop *to = &loops[acceptor.next];
+	if (++acceptor.next == server.config.loops)
+		acceptor.next = 0;
+	if (to == l)
+		given(l, fd);
+	else
+		message_to(l, to, tag(GIVEN, 0), fd);
+}
+
+static void stop_accepting(void)
+{
+	if (atomic_exchange(&server.accepting, 0))
+		close(server.listener);
+	check_drained();
+}
+
+/* at_limit tells whether MaxConns is reached; whoever makes room then resumes. */
+static bool at_limit(void)
+{
+	if (server.active < server.config.max_conns || server.config.on_limit == LIMIT_REJECT)
+		return false;
+	acceptor.paused = 1;
+	if (server.active >= server.config.max_conns)
+		return true;
+	acceptor.paused = 0;
+	return false;
+}
+
+/* rest does nothing for a while, longer each time, after an accept that failed. */
+static void rest(struct loop *l)
+{
+	atomic_fetch_add(&server.accept_errors, 1);
+	acceptor.backoff *= 2;
+	if (acceptor.backoff < FIRST_BACKOFF_MS)
+		acceptor.backoff = FIRST_BACKOFF_MS;
+	if (acceptor.backoff > LAST_BACKOFF_MS)
+		acceptor.backoff = LAST_BACKOFF_MS;
+	acceptor.resting = true;
+	acceptor.rest = (struct __kernel_timespec){acceptor.backoff / 1000, acceptor.backoff % 1000 * 1000000};
+	timer(l, BACKED_OFF, &acceptor.rest);
+}
+
+/* accept_rest takes what is in the backlog when the server begins to drain. */
+static void accept_rest(struct loop *l)
+{
+	while (!at_limit()) {
+		int fd = accept4(server.listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0) {
+			take(l, fd);
+		} else if (errno == EAGAIN) {
+			stop_accepting();
+			return;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			rest(l);
+			return;
+		}
+	}
+}
+
+/* accept_more arms the accept. One that goes on by itself would not stop at
+ * MaxConns, so it has to be further away than the backlog is long. */
+static void accept_more(struct loop *l)
+{
+	if (!server.accepting || acceptor.under_way || acceptor.resting || at_limit())
+		return;
+	if (server.draining) {
+		accept_rest(l);
+		return;
+	}
+	struct io_uring_sqe *s = request(&l->ring, IORING_OP_ACCEPT, server.listener, tag(ACCEPTED, 0));
+	s->accept_flags = SOCK_CLOEXEC;
+	acceptor.multishot = server.config.on_limit == LIMIT_REJECT || server.config.max_conns - server.active > 2 * acceptor.backlog;
+	if (acceptor.multishot)
+		s->ioprio = IORING_ACCEPT_MULTISHOT;
+	acceptor.under_way = true;
+}
+
+static void accepted(struct loop *l, int result, unsigned flags)
+{
+	if (!(flags & IORING_CQE_F_MORE))
+		acceptor.under_way = false;
+	if (result >= 0) {
+		take(l, result);
+		if (acceptor.under_way && server.config.on_limit == LIMIT_WAIT &&
+		    server.config.max_conns - server.active <= 2 * acceptor.backlog)
+			cancel(l, tag(ACCEPTED, 0));
+	} else if (soon_again(-result)) {
+		if (!acceptor.resting)
+			rest(l);
+	} else if (result != -ECANCELED && result != -EAGAIN) {
+		die("accept on %s: %s", server.address, strerror(-result));
+	}
+	accept_more(l);
+}
+
+static void resume_accepting(struct loop *l)
+{
+	if (!atomic_exchange(&acceptor.paused, 0))
+		return;
+	accept_more(l);
+}
+
+static void ring_bell(struct loop *l)
+{
+	uint64_t one = 1;
+	if (write(l->wake, &one, sizeof one) < 0)
+		die("wake a loop: %s", strerror(errno));
+}
+
+/* woken does what the control channel, by way of the first loop, has asked for. */
+static void woken(struct loop *l)
+{
+	bool first = !l->draining;
+	l->draining = true;
+	await_wake(l);
+	if (l->number == 1) {
+		for (int i = 1; i < server.config.loops; i++)
+			ring_bell(&loops[i]);
+		if (acceptor.under_way)
+			cancel(l, tag(ACCEPTED, 0)); /* and when it has ended, the backlog is taken */
+		if (server.cutting)
+			stop_accepting();
+		else
+			accept_more(l);
+	}
+	for (int fd = 0; fd <= highest; fd++) {
+		struct conn *c = &table[fd];
+		if (atomic_load_explicit(&c->owner, memory_order_acquire) != l->number)
+			continue;
+		if (server.cutting) {
+			if (c->held)
+				abandon(fd);
+			finish(l, c, fd);
+		} else if (first && c->phase == SERVING) {
+			begin_drain(l, c, fd);
+		}
+	}
+	if (first)
+		timer(l, STEPPED, &drain_step);
+	check_drained();
+}
+
+/* tick looks for connections without traffic. */
+static void ticked(struct loop *l)
+{
+	bool any = false;
+	l->tick++;
+	l->armed = false;
+	for (int fd = 0; fd <= highest; fd++) {
+		struct conn *c = &table[fd];
+		if (atomic_load_explicit(&c->owner, memory_order_acquire) != l->number)
+			continue;
+		any = true;
+		/* Traffic came at most one step after the tick that it bears. */
+		if (l->tick - c->tick > TICKS && !c->closing) {
+			count(&l->counters->idle_closed, 1);
+			if (c->held)
+				abandon(fd);
+			finish(l, c, fd);
+		}
+	}
+	if (any)
+		arm(l);
+}
+
+/* stepped closes what has lingered long enough. */
+static void stepped(struct loop *l)
+{
+	uint64_t now = (uint64_t)milliseconds();
+	for (int fd = 0; fd <= highest; fd++) {
+		struct conn *c = &table[fd];
+		if (atomic_load_explicit(&c->owner, memory_order_acquire) == l->number && c->phase == LINGERING && now >= c->mark)
+			finish(l, c, fd);
+	}
+	if (server.active > 0 || server.accepting)
+		timer(l, STEPPED, &drain_step);
+}
+
+/* feed lets connections receive that there was no buffer for. */
+static void feed(struct loop *l)
+{
+	for (int fd = 0; fd <= highest && l->starved; fd++) {
+		struct conn *c = &table[fd];
+		if (atomic_load_explicit(&c->owner, memory_order_acquire) != l->number || !c->starved)
+			continue;
+		c->starved = false;
+		l->starved--;
+		go_on(l, c, fd);
+	}
+}
+
+static void completed(struct loop *l, const struct io_uring_cqe *e)
+{
+	int fd = (int)(uint32_t)e->user_data;
+	switch ((enum about)(e->user_data >> 32)) {
+	case RECEIVED:
+		received(l, fd, e->res, e->flags);
+		break;
+	case SENT:
+		sent(l, fd, e->res);
+		break;
+	case GIVEN:
+		given(l, e->res);
+		break;
+	case ACCEPTED:
+		accepted(l, e->res, e->flags);
+		break;
+	case ROOM:
+		resume_accepting(l);
+		break;
+	case WOKEN:
+		woken(l);
+		break;
+	case TICKED:
+		ticked(l);
+		break;
+	case STEPPED:
+		stepped(l);
+		break;
+	case BACKED_OFF:
+		acceptor.resting = false;
+		accept_more(l);
+		break;
+	case HANDED_OVER: /* only failures come here */
+		die("message to the ring of another loop: %s", strerror(-e->res));
+	case CANCELLED: /* what was to be cancelled had completed */
+		break;
+	}
+}
+
+static void *run(void *arg)
+{
+	struct loop *l = arg;
+	struct ring *r = &l->ring;
+	l->tier = open_ring(r, first_tier, (unsigned)server.config.read_buffer);
+	await_wake(l);
+	pthread_barrier_wait(&opened);
+	if (l->number == 1)
+		accept_more(l);
+	for (;;) {
+		submit(r, 1);
+		unsigned head = *r->cq_head, tail = __atomic_load_n(r->cq_tail, __ATOMIC_ACQUIRE);
+		while (head != tail) {
+			struct io_uring_cqe e = r->cqes[head & r->cq_mask];
+			__atomic_store_n(r->cq_head, ++head, __ATOMIC_RELEASE);
+			completed(l, &e);
+		}
+		if (unlikely(l->starved && r->unused))
+			feed(l);
+	}
+	return NULL;
+}
+
+static void engine_wake(void) { ring_bell(&loops[0]); }
+
+static void engine_start(void)
+{
+	/* A test begins with a later tier, as an older kernel would. */
+	const char *tier = getenv("NETBENCH_URING_TIER");
+	if (tier && *tier >= '0' && *tier < (char)('0' + sizeof tiers / sizeof *tiers))
+		first_tier = (size_t)(*tier - '0');
+	table = table_of(sizeof *table, &places);
+	acceptor.backlog = somaxconn();
+	if (server.config.backlog && server.config.backlog < acceptor.backlog)
+		acceptor.backlog = server.config.backlog;
+	size_t size = (size_t)server.config.loops * sizeof *loops;
+	loops = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (loops == MAP_FAILED || pthread_barrier_init(&opened, NULL, (unsigned)server.config.loops + 1))
+		die("start: %s", strerror(errno));
+	long long step = server.config.idle_ns / TICKS;
+	if (step < 1000000)
+		step = 1000000;
+	for (int i = 0; i < server.config.loops; i++) {
+		struct loop *l = &loops[i];
+		l->number = i + 1;
+		l->counters = &server.counters[i];
+		l->step = (struct __kernel_timespec){step / 1000000000, step % 1000000000};
+		l->limit = (unsigned)(server.config.max_pending / server.config.read_buffer);
+		if (!l->limit)
+			l->limit = 1;
+		l->wake = eventfd(0, EFD_CLOEXEC); /* blocking, so that the ring waits for it */
+		if (l->wake < 0)
+			die("start loop %d: %s", i, strerror(errno));
+		int why = pthread_create(&l->thread, NULL, run, l);
+		if (why)
+			die("start loop %d: %s", i, strerror(why));
+	}
+	pthread_barrier_wait(&opened);
+	strcpy(server.variant, loops[0].tier->variant);
+	strcpy(server.fallback, loops[0].tier->fallback);
+}
