@@ -1,0 +1,24 @@
+package reactor_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"netbench/load"
+	"netbench/models/reactor"
+	"netbench/testenv"
+)
+
+func TestMain(m *testing.M) {
+	testenv.Main(reactor.Models(), load.Role())
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			code = 1
+		}
+	}
+	os.Exit(code)
+}

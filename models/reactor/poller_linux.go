@@ -1,0 +1,206 @@
+package reactor
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller is the loop's epoll instance.
+type poller struct {
+	fd     int
+	wakeup int // eventfd that other goroutines write to
+	edge   uint32
+	events [batch]unix.EpollEvent
+
+	// To wait without keeping a thread, the instance is itself registered with
+	// the runtime's poller, as a file.
+	file    *os.File
+	raw     syscall.RawConn
+	started time.Time
+	armed   time.Duration // the deadline that the file has; never if none
+	found   int           // events
+	look    func(fd uintptr) bool
+
+	inSyscall, handOff bool
+}
+
+func (p *poller) open(o Options, started time.Time) (err error) {
+	p.fd, p.wakeup = -1, -1
+	p.started, p.armed = started, never
+	p.inSyscall, p.handOff = o.BlockInSyscall, o.HandOff
+	if !o.LevelTriggered {
+		p.edge = unix.EPOLLET
+	}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	if p.wakeup, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	if err := p.control(unix.EPOLL_CTL_ADD, p.wakeup, unix.EPOLLIN); err != nil {
+		return err
+	}
+	if p.inSyscall {
+		return nil
+	}
+	// A copy of the descriptor, because the file closes its own.
+	double, err := unix.FcntlInt(uintptr(p.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	if err := unix.SetNonblock(double, true); err != nil {
+		return errors.Join(os.NewSyscallError("fcntl", err), unix.Close(double))
+	}
+	p.file = os.NewFile(uintptr(double), "epoll")
+	if p.raw, err = p.file.SyscallConn(); err != nil {
+		return err
+	}
+	p.look = func(uintptr) bool {
+		p.found = p.poll()
+		return p.found > 0
+	}
+	// It fails if the file is not registered, which would make every wait end at
+	// once or never.
+	return p.file.SetReadDeadline(time.Time{})
+}
+
+func (p *poller) close() {
+	if p.file != nil {
+		_ = p.file.Close()
+	}
+	if p.wakeup >= 0 {
+		closeFD(p.wakeup)
+	}
+	if p.fd >= 0 {
+		closeFD(p.fd)
+	}
+}
+
+// poll returns the number of events that there are now.
+func (p *poller) poll() int {
+	var n uintptr
+	var errno syscall.Errno
+	if p.handOff {
+		n, _, errno = syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, 0, 0, 0)
+	} else {
+		n, _, errno = syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, 0, 0, 0)
+	}
+	if errno != 0 {
+		return 0 // interrupted: the next call finds the events
+	}
+	return int(n)
+}
+
+// block waits for events until a time on the server's clock.
+func (p *poller) block(until time.Duration) int {
+	if p.inSyscall {
+		return p.blockInSyscall(until)
+	}
+	if until != p.armed {
+		var deadline time.Time
+		if until != never {
+			deadline = p.started.Add(until)
+		}
+		_ = p.file.SetReadDeadline(deadline) // it worked when the file was new
+		p.armed = until
+	}
+	p.found = 0
+	_ = p.raw.Read(p.look) // an error is that the time has come
+	return p.found
+}
+
+func (p *poller) blockInSyscall(until time.Duration) int {
+	timeout := -1
+	if until != never {
+		// Rounded up, or the last millisecond would be spent looking.
+		timeout = int(max(0, (until-time.Since(p.started)+time.Millisecond-1)/time.Millisecond))
+	}
+	n, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, uintptr(timeout), 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+func (p *poller) event(i int) event {
+	e := &p.events[i]
+	return event{
+		fd:  int(e.Fd),
+		in:  e.Events&unix.EPOLLIN != 0,
+		out: e.Events&unix.EPOLLOUT != 0,
+		end: e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
+	}
+}
+
+func (p *poller) control(op, fd int, events uint32) error {
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}))
+}
+
+// add tells of a connection. At edges it costs nothing to ask for room too: no
+// event comes of it unless a write has found none.
+func (p *poller) add(fd int, mask interest) error {
+	if p.edge != 0 {
+		mask = input | output
+	}
+	return p.control(unix.EPOLL_CTL_ADD, fd, p.flags(mask))
+}
+
+// modify changes what is told of a connection, without edges. A failure shows in
+// the connection's next call.
+func (p *poller) modify(fd int, was, mask interest) {
+	op := unix.EPOLL_CTL_MOD
+	switch {
+	case mask == 0: // of no interest at all, or it would tell of failures for good
+		op = unix.EPOLL_CTL_DEL
+	case was == 0:
+		op = unix.EPOLL_CTL_ADD
+	}
+	_ = p.control(op, fd, p.flags(mask))
+}
+
+func (p *poller) flags(mask interest) uint32 {
+	flags := p.edge
+	if mask&input != 0 {
+		flags |= unix.EPOLLIN | unix.EPOLLRDHUP
+	}
+	if mask&output != 0 {
+		flags |= unix.EPOLLOUT
+	}
+	return flags
+}
+
+// addListener tells of connections to be accepted, for as long as there are
+// some; of several loops that share the listener, only some are told of each.
+func (p *poller) addListener(fd int, shared bool) error {
+	flags := uint32(unix.EPOLLIN)
+	if shared {
+		flags |= unix.EPOLLEXCLUSIVE
+	}
+	return p.control(unix.EPOLL_CTL_ADD, fd, flags)
+}
+
+func (p *poller) removeListener(fd int) {
+	_ = p.control(unix.EPOLL_CTL_DEL, fd, 0)
+}
+
+// wake makes the loop's wait end. Others call it.
+func (p *poller) wake() {
+	_, _ = unix.Write(p.wakeup, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+}
+
+func (p *poller) wakeFD() int { return p.wakeup }
+
+func (p *poller) drainWake() {
+	var count [8]byte
+	_, _ = unix.Read(p.wakeup, count[:])
+}
