@@ -7,6 +7,7 @@ func commands() []Command {
 	return []Command{
 		loadCommand(),
 		serveCommand(),
+		memoryCommand(),
 		calibrateCommand(),
 		recordCommand(),
 		compareCommand(),

@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"netbench/models"
+	"netbench/models/memory"
+	"netbench/results"
+	"netbench/testenv"
+)
+
+func memoryCommand() Command {
+	return Command{
+		Name:  "memory",
+		Short: "measure what an idle connection costs in memory",
+		Long: `Each model is started in a process of its own. Connections are made to it, some
+thousands more at each step, and used; then it collects its garbage, returns free
+memory to the system, and is measured. What a connection costs is the slope of the
+line through the steps, so what the server costs without connections is not in it.
+All is repeated with fresh processes, which gives the 95 % interval.
+
+User memory is the anonymous memory of the server's processes as the kernel counts
+it; heap, stacks and runtime are the Go runtime's own account of it. Kernel memory
+is counted for the whole host, with both ends of each connection: half of it is an
+estimate of the server's end, and whatever else happens on the host disturbs it.
+
+Needs Linux, and as many descriptors as connections.
+
+Exit codes: 0 measured; 2 bad input, or too few descriptors; 3 interrupted, or a
+server failed or lost connections.`,
+		Examples: []Example{
+			{"What a goroutine with its buffer costs, and without:",
+				"netbench memory -models goroutine,goroutine-lean"},
+			{"A quick look:", "netbench memory -models goroutine -conns 500,1000,2000 -repeat 2"},
+			{"Keep the run beside the others, and print JSON:", "netbench memory -models goroutine -dir results/runs -json"},
+		},
+		Setup: func(flags *flag.FlagSet) Action {
+			list := flags.String("models", "goroutine", "`list` of models: "+modelNames())
+			conns := flags.String("conns", "5000,10000,15000", "`list` of ascending numbers of connections")
+			repeat := flags.Int("repeat", memory.DefaultRepetitions, "fresh server processes for each model (`number`)")
+			service := flags.String("service", "echo", "`service`: "+strings.Join(models.ServiceNames(), ", "))
+			dir := flags.String("dir", "", "keep a run file in this `directory`, too")
+			asJSON := flags.Bool("json", false, "print one JSON object")
+			return func(ctx context.Context, _ []string, s Streams) (int, error) {
+				subjects, err := memorySubjects(*list, *service)
+				if err != nil {
+					return results.ExitBadInput, err
+				}
+				o := memory.Options{Repetitions: *repeat, Progress: func(line string) { fmt.Fprintln(s.Err, line) }}
+				if o.Conns, err = parseCounts(*conns); err != nil {
+					return results.ExitBadInput, err
+				}
+				if *repeat == 0 {
+					return results.ExitBadInput, errors.New("-repeat is 0 (want at least 1)")
+				}
+				return runMemory(ctx, subjects, o, *dir, *asJSON, s)
+			}
+		},
+	}
+}
+
+// memorySubjects are the servers that a list of models names.
+func memorySubjects(list, service string) ([]memory.Subject, error) {
+	if _, err := models.ParseService(service); err != nil {
+		return nil, err
+	}
+	var subjects []memory.Subject
+	var seen []string
+	for name := range strings.SplitSeq(list, ",") {
+		if _, ok := Models()[name]; !ok {
+			return nil, fmt.Errorf("model %q is unknown (use %s)", name, modelNames())
+		}
+		if slices.Contains(seen, name) {
+			return nil, fmt.Errorf("model %s is listed twice", name)
+		}
+		seen = append(seen, name)
+		subjects = append(subjects, memory.Subject{Name: name, Server: testenv.ServerSpec{Model: name, Service: service}})
+	}
+	return subjects, nil
+}
+
+// parseCounts reads a list of numbers of connections.
+func parseCounts(list string) ([]int, error) {
+	var counts []int
+	for field := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, fmt.Errorf("-conns: %q is not a number (want a list as in 5000,10000,15000)", field)
+		}
+		counts = append(counts, n)
+	}
+	return counts, nil
+}
+
+// runMemory measures one subject after the other, keeps and prints what there is.
+func runMemory(ctx context.Context, subjects []memory.Subject, o memory.Options, dir string, asJSON bool, s Streams) (exit int, err error) {
+	place, err := testenv.Place()
+	if err == nil {
+		err = testenv.PinSelf(place.Generator)
+	}
+	if err != nil {
+		return results.ExitUndecided, err
+	}
+	var run *results.Writer
+	if dir != "" {
+		f, err := results.Collect(ctx)
+		if err != nil {
+			return results.ExitUndecided, err
+		}
+		if run, err = results.Create(dir, f); err != nil {
+			return results.ExitBadInput, err
+		}
+		defer func() {
+			if exit != results.ExitGood || err != nil {
+				_ = run.Abandon("a model could not be measured") // the first failure is the one to tell
+			}
+		}()
+	}
+	var all []*memory.Result
+	var failure error
+	for _, subject := range subjects {
+		r, err := memory.Measure(ctx, subject, o)
+		if err != nil {
+			failure = err
+			break
+		}
+		all = append(all, r)
+		if run != nil {
+			if err := r.Write(run); err != nil {
+				return results.ExitBadInput, err
+			}
+		}
+	}
+	switch {
+	case errors.Is(failure, memory.ErrInput), errors.Is(failure, errors.ErrUnsupported):
+		return results.ExitBadInput, failure
+	case ctx.Err() != nil:
+		failure = errors.New("interrupted")
+	}
+	if asJSON {
+		err = printJSON(s.Out, struct {
+			Results []*memory.Result `json:"results"`
+		}{all})
+	} else {
+		err = memory.Print(s.Out, all)
+	}
+	switch {
+	case failure != nil:
+		return results.ExitUndecided, failure
+	case err != nil:
+		return results.ExitBadInput, err
+	}
+	if run != nil {
+		if err := run.Commit(); err != nil {
+			return results.ExitBadInput, err
+		}
+		fmt.Fprintln(s.Err, "kept as "+run.Path())
+	}
+	return results.ExitGood, nil
+}
