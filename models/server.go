@@ -79,4 +79,9 @@ type Stats struct {
 	Paused       uint64 `json:"paused"`        // times that reads were paused because of MaxPending
 	BytesIn      uint64 `json:"bytes_in"`      // application bytes read
 	BytesOut     uint64 `json:"bytes_out"`     // application bytes written
+
+	// Restarts is how many worker processes were started in place of ones that
+	// had died, in models that have workers. What those had counted since Stats
+	// was last asked for is lost.
+	Restarts uint64 `json:"restarts,omitempty"`
 }

@@ -1,8 +1,10 @@
 package testenv
 
 import (
+	"maps"
 	"math"
 	"runtime/metrics"
+	"slices"
 	"time"
 )
 
@@ -42,6 +44,19 @@ func (h Histogram) Count() uint64 {
 		n += b.Count
 	}
 	return n
+}
+
+// Add returns the durations of both.
+func (h Histogram) Add(o Histogram) Histogram {
+	counts := map[time.Duration]uint64{}
+	for _, b := range slices.Concat(h.Buckets, o.Buckets) {
+		counts[b.AtMost] += b.Count
+	}
+	var out Histogram
+	for _, bound := range slices.Sorted(maps.Keys(counts)) {
+		out.Buckets = append(out.Buckets, Bucket{AtMost: bound, Count: counts[bound]})
+	}
+	return out
 }
 
 // Sub returns what was added since an earlier state of the same histogram.

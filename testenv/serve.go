@@ -57,9 +57,14 @@ func serve(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
 
-	ch.Handle(opStats, func(context.Context, json.RawMessage) (any, error) { return takeSnapshot(server) })
-	ch.Handle(opRuntime, func(context.Context, json.RawMessage) (any, error) { return readRuntime(), nil })
-	ch.Handle(opCollect, func(context.Context, json.RawMessage) (any, error) {
+	ch.Handle(opStats, func(ctx context.Context, _ json.RawMessage) (any, error) { return takeFamilySnapshot(ctx, server) })
+	ch.Handle(opRuntime, func(ctx context.Context, _ json.RawMessage) (any, error) { return readFamilyRuntime(ctx, server) })
+	ch.Handle(opCollect, func(ctx context.Context, _ json.RawMessage) (any, error) {
+		if family, ok := server.(Family); ok {
+			if err := family.CollectWorkers(ctx); err != nil {
+				return nil, err
+			}
+		}
 		// Two collections in all: a sync.Pool gives its content up in the second.
 		runtime.GC()
 		debug.FreeOSMemory()

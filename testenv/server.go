@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -68,8 +69,8 @@ func (s *Server) Err() error { return s.child.Err() }
 // Stats asks the server what it has done and used so far. That costs it a few
 // hundred allocations and some system calls, most of them before it reads its
 // own counters of allocations, so the second of two Stats in succession shows
-// how much one costs. It is about the server's first process alone, should it
-// have several.
+// how much one costs. It is about all processes of a server that has several and
+// says so ([Family]); of others, about the first process.
 func (s *Server) Stats(ctx context.Context) (Snapshot, error) {
 	var snap Snapshot
 	err := s.child.Call(ctx, opStats, nil, &snap)
@@ -87,6 +88,17 @@ func (s *Server) Runtime(ctx context.Context) (Runtime, error) {
 // give free memory back to the operating system.
 func (s *Server) Collect(ctx context.Context) error {
 	return s.child.Call(ctx, opCollect, nil, nil)
+}
+
+// Shutdown lets the server drain, as [models.Server.Shutdown] does: when ctx ends
+// first, connections are cut, and the error wraps ctx's. The process goes on and
+// can be asked for its Stats until Stop.
+func (s *Server) Shutdown(ctx context.Context) error {
+	within := time.Duration(math.MaxInt64)
+	if deadline, bounded := ctx.Deadline(); bounded {
+		within = max(0, time.Until(deadline))
+	}
+	return s.child.Call(ctx, opShutdown, within, nil)
 }
 
 // Stop lets the server drain, then ends its process. Draining may take four

@@ -6,18 +6,24 @@ import (
 	"netbench/models"
 )
 
-// Snapshot is the state of a server's process at one moment. Counters count from
-// its start, so what happened between two snapshots is their difference. What
-// the platform does not tell is absent: a nil pointer, or -1 where so noted.
+// Snapshot is the state of a server's process at one moment, or of all its
+// processes: see [Family]. Counters count from its start, so what happened
+// between two snapshots is their difference. What the platform does not tell is
+// absent: a nil pointer, or -1 where so noted.
 type Snapshot struct {
 	Time    time.Time    `json:"time"`
 	Server  models.Stats `json:"server"`
 	Runtime Runtime      `json:"runtime"`
-	Rusage  *Rusage      `json:"rusage,omitempty"` // nil on Windows
-	Memory  *Memory      `json:"memory,omitempty"` // nil but on Linux
-	FDs     int          `json:"fds"`              // open descriptors; -1 but on Linux
-	Threads int          `json:"threads"`          // threads of the OS; -1 but on Linux
-	CPUs    []int        `json:"cpus,omitempty"`   // the set that it runs on; nil but on Linux
+
+	// PerListener counts the connections of each listener, if the server tells
+	// them apart: see [models.Spread].
+	PerListener []uint64 `json:"per_listener,omitempty"`
+
+	Rusage  *Rusage `json:"rusage,omitempty"` // nil on Windows
+	Memory  *Memory `json:"memory,omitempty"` // nil but on Linux
+	FDs     int     `json:"fds"`              // open descriptors; -1 but on Linux
+	Threads int     `json:"threads"`          // threads of the OS; -1 but on Linux
+	CPUs    []int   `json:"cpus,omitempty"`   // the set that it runs on; nil but on Linux
 }
 
 // Rusage is what the operating system has accounted to the process.
@@ -57,10 +63,22 @@ func (s Snapshot) GCShare(earlier Snapshot) (share float64, ok bool) {
 	return min(1, max(0, (s.Runtime.GCCPU-earlier.Runtime.GCCPU)/used.Seconds())), true
 }
 
-// takeSnapshot reads the runtime last: what the rest allocates is then in this
-// snapshot and not in the difference to the next.
+// takeSnapshot is the snapshot of a server that is this process.
 func takeSnapshot(server models.Server) (Snapshot, error) {
-	snap := Snapshot{Time: time.Now(), Server: server.Stats(), FDs: -1, Threads: -1}
+	stats := server.Stats()
+	var spread []uint64
+	if s, ok := server.(models.Spread); ok {
+		spread = s.PerListener()
+	}
+	snap, err := readProcess()
+	snap.Server, snap.PerListener = stats, spread
+	return snap, err
+}
+
+// readProcess reads the runtime last: what the rest allocates is then in this
+// snapshot and not in the difference to the next.
+func readProcess() (Snapshot, error) {
+	snap := Snapshot{Time: time.Now(), FDs: -1, Threads: -1}
 	if err := fillFromOS(&snap); err != nil {
 		return Snapshot{}, err
 	}
