@@ -19,6 +19,9 @@ const localPorts = 28_000
 // processesFor says over how many processes the connections have to be spread.
 func processesFor(p *Plan) (int, error) {
 	room := descriptorRoom() - spareDescriptors
+	if p.Apart {
+		room = descriptorLimit() - spareDescriptors
+	}
 	if room < 1 {
 		return 0, badInput("this process may open no more than %d further descriptors (raise ulimit -n)", room+spareDescriptors)
 	}

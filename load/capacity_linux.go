@@ -9,15 +9,21 @@ import (
 
 // descriptorRoom is the number of descriptors that this process may still open.
 func descriptorRoom() int {
-	var r unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
-		return 1024
-	}
 	open := 16
 	if names, err := os.ReadDir("/proc/self/fd"); err == nil {
 		open = len(names)
 	}
-	return int(min(r.Cur, 1<<30)) - open
+	return descriptorLimit() - open
+}
+
+// descriptorLimit is the number of descriptors that a process may have open,
+// this one or a child that it starts.
+func descriptorLimit() int {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
+		return 1024
+	}
+	return int(min(r.Cur, 1<<30))
 }
 
 // manySources tells whether connections to t may come from many addresses: on

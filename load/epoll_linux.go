@@ -119,6 +119,7 @@ func (e *epollEngine) run(ctx context.Context, s segment) tally {
 	}
 	// CPU time is the process's, so the workers measured the same thing.
 	sum.cpu, sum.cpuAll = e.workers[0].cpu, processCPU()-before
+	sum.took = time.Duration(nanos() - start)
 	return sum
 }
 

@@ -57,7 +57,7 @@ func (w *epollWorker) drive(start int64) {
 	switch w.seg.mode {
 	case Closed, Stream:
 		for i := range w.conns {
-			if c := &w.conns[i]; c.state == connOpen {
+			if c := &w.conns[i]; c.state == connOpen && !c.silent {
 				now := nanos()
 				w.begin(i, c, w.p.Pipeline, now, now)
 			}
@@ -69,7 +69,7 @@ func (w *epollWorker) drive(start int64) {
 		w.free.clear()
 		for k := 0; k < w.p.Pipeline; k++ {
 			for i := range w.conns {
-				if w.conns[i].state == connOpen {
+				if c := &w.conns[i]; c.state == connOpen && !c.silent {
 					w.free.push(token{int32(i), start})
 				}
 			}

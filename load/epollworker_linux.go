@@ -16,6 +16,7 @@ type epollConn struct {
 	fd       int32
 	state    connState
 	blocked  bool  // the kernel's send buffer is full
+	silent   bool  // see Plan.Silent
 	head     int16 // ring position of the oldest request outstanding
 	inflight int16 // requests begun and not answered
 	reissue  int16 // places for requests to be given back when redialled
@@ -87,6 +88,7 @@ func newEpollWorker(p *Plan, m *material, conns, index, workers int) (*epollWork
 	}
 	for i := range w.conns {
 		w.conns[i].fd = -1
+		w.conns[i].silent = p.silent(w.shard, w.shards, i)
 	}
 	for _, t := range p.Targets {
 		a, err := newSockaddr(t)

@@ -49,6 +49,7 @@ type state struct {
 	Requests int64
 }
 
+// newFleet starts n processes.
 func newFleet(ctx context.Context, p *Plan, n int) (engine, error) {
 	f := &fleet{ctx: ctx, children: make([]*proc.Child, n)}
 	conns := shares(int64(p.Conns), n)
@@ -249,7 +250,7 @@ type wireTally struct {
 	Hist                                           [5]string // HdrHistogram's V2 encoding, base64
 	RecordErrors, Completed, Drained, Bad, Offered int64
 	Lost, Alive, BytesIn, BytesOut                 int64
-	Elapsed, CPU, CPUWall, CPUAll                  time.Duration
+	Elapsed, CPU, CPUWall, CPUAll, Took            time.Duration
 	InSystem, Residence                            float64
 	Errors                                         ErrorCounts
 	First                                          string
@@ -259,7 +260,7 @@ func packTally(t *tally) (*wireTally, error) {
 	w := &wireTally{
 		RecordErrors: t.recordErrors, Completed: t.completed, Drained: t.drained, Bad: t.bad, Offered: t.offered,
 		Lost: t.lost, Alive: t.alive, BytesIn: t.bytesIn, BytesOut: t.bytesOut,
-		Elapsed: t.elapsed, CPU: t.cpu, CPUWall: t.cpuWall, CPUAll: t.cpuAll,
+		Elapsed: t.elapsed, CPU: t.cpu, CPUWall: t.cpuWall, CPUAll: t.cpuAll, Took: t.took,
 		InSystem: t.inSystem, Residence: t.residence, Errors: t.errors, First: t.first,
 	}
 	for i, h := range t.series.all() {
@@ -279,7 +280,7 @@ func (w *wireTally) unpack(t *tally) error {
 	*t = tally{
 		completed: w.Completed, drained: w.Drained, bad: w.Bad, offered: w.Offered,
 		lost: w.Lost, alive: w.Alive, bytesIn: w.BytesIn, bytesOut: w.BytesOut,
-		elapsed: w.Elapsed, cpu: w.CPU, cpuWall: w.CPUWall, cpuAll: w.CPUAll,
+		elapsed: w.Elapsed, cpu: w.CPU, cpuWall: w.CPUWall, cpuAll: w.CPUAll, took: w.Took,
 		inSystem: w.InSystem, residence: w.Residence, errors: w.Errors, first: w.First,
 	}
 	t.recordErrors = w.RecordErrors

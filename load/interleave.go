@@ -1,9 +1,15 @@
 package load
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"netbench/results"
 )
@@ -96,6 +102,40 @@ type Round struct {
 	// Invalid says why the round does not count, naming the contender; "" if
 	// it does.
 	Invalid string `json:"invalid,omitempty"`
+
+	// Faulty names the contenders because of which it does not count.
+	Faulty []string `json:"faulty,omitempty"`
+}
+
+// fault makes the round invalid because of a contender.
+func (r *Round) fault(name, why string) {
+	if slices.Contains(r.Faulty, name) {
+		return
+	}
+	r.Faulty = append(r.Faulty, name)
+	r.Invalid = cmp.Or(r.Invalid, name+": "+why)
+}
+
+// Saturated tells whether every contender used its CPU set to the share that
+// counts as busy ([Thresholds].BusyCPU, 0.95). Only then do their rates tell
+// which of them can do more: the rate of one that is not is set by something
+// else, such as the generator. If not, why names those that were not.
+func (r *Round) Saturated() (ok bool, why string) {
+	var idle []string
+	for _, s := range r.Samples {
+		switch {
+		case s == nil || s.Result == nil:
+			return false, cmp.Or(r.Invalid, "nothing was measured")
+		case s.ServerCPU == nil:
+			idle = append(idle, s.Name+" unknown")
+		case !s.Saturated():
+			idle = append(idle, fmt.Sprintf("%s %.0f %%", s.Name, 100**s.ServerCPU))
+		}
+	}
+	if len(idle) > 0 {
+		return false, fmt.Sprintf("below %.0f %% of the server's CPUs: %s", 100*r.Samples[0].Thresholds.BusyCPU, strings.Join(idle, ", "))
+	}
+	return true, ""
 }
 
 // Sample is one contender in one round. The metrics of the embedded result are
@@ -115,6 +155,12 @@ type Sample struct {
 	OutsideCPU float64 `json:"outside_cpu_s"`
 }
 
+// Saturated tells whether the contender used its CPU set to the share that
+// counts as busy. Where its CPU time is not known it does not.
+func (s *Sample) Saturated() bool {
+	return s.ServerCPU != nil && *s.ServerCPU >= s.Thresholds.BusyCPU
+}
+
 // Comparison is the outcome of [Interleave].
 type Comparison struct {
 	Names  []string `json:"names"`
@@ -127,9 +173,19 @@ type Comparison struct {
 // the rounds in which both have a valid value above zero. Ratio(b, a) is its
 // exact inverse.
 func (c *Comparison) Ratio(a, b int, m Metric) Ratio {
+	return c.ratio(a, b, m, func(*Round) bool { return true })
+}
+
+// RateRatio is Ratio of the rates, over the rounds in which every contender was
+// saturated (see [Round.Saturated]).
+func (c *Comparison) RateRatio(a, b int) Ratio {
+	return c.ratio(a, b, RequestRate, func(r *Round) bool { ok, _ := r.Saturated(); return ok })
+}
+
+func (c *Comparison) ratio(a, b int, m Metric, counts func(*Round) bool) Ratio {
 	var d []float64
 	for _, r := range c.Rounds {
-		if r.Invalid != "" {
+		if r.Invalid != "" || !counts(r) {
 			continue
 		}
 		va, okA := m(r.Samples[a])
@@ -139,6 +195,46 @@ func (c *Comparison) Ratio(a, b int, m Metric) Ratio {
 		}
 	}
 	return ratioOf(d)
+}
+
+// Difference is the mean of b's metric less a's, over the rounds in which both
+// have a valid value, with its 95 % confidence interval (Student's). It is for
+// metrics that may be zero, which have no ratio.
+func (c *Comparison) Difference(a, b int, m Metric) Difference {
+	var d []float64
+	for _, r := range c.Rounds {
+		if r.Invalid != "" {
+			continue
+		}
+		va, okA := m(r.Samples[a])
+		vb, okB := m(r.Samples[b])
+		if okA && okB {
+			d = append(d, vb-va)
+		}
+	}
+	return differenceOf(d)
+}
+
+// Latency is the distribution of a contender's latencies over all rounds in
+// which they are valid, nil if there are none.
+func (c *Comparison) Latency(i int) (*Quantiles, error) {
+	var sum *hdrhistogram.Histogram
+	for _, r := range c.Rounds {
+		if r.Invalid != "" || !r.Samples[i].Valid.Latency {
+			continue
+		}
+		h := r.Samples[i].Histogram()
+		if h == nil {
+			continue
+		}
+		if sum == nil {
+			sum = newHist()
+		}
+		if dropped := sum.Merge(h); dropped != 0 {
+			return nil, fmt.Errorf("%d latencies of %s were dropped when histograms were merged", dropped, c.Names[i])
+		}
+	}
+	return quantiles(sum), nil
 }
 
 // Values returns a contender's metric by round, without those in which it is
@@ -169,8 +265,9 @@ func (c *Comparison) Values(i int, m Metric) []float64 {
 // Which contender is started, connected and driven first changes from round to
 // round, as the first to start has been seen to differ by 2 % from its twin.
 //
-// A contender that cannot be started is an error. One that crashes or loses a
-// connection makes its round invalid, by name. When ctx ends, what was measured
+// A contender that cannot be started or reached in the first round is an error.
+// One that fails so later, or crashes, or loses a connection makes its round
+// invalid, by name, and the next round begins with fresh servers. When ctx ends, what was measured
 // is returned together with ctx's error.
 func Interleave(ctx context.Context, c Comparing, contenders ...Contender) (*Comparison, error) {
 	if len(contenders) < 2 {
@@ -179,29 +276,29 @@ func Interleave(ctx context.Context, c Comparing, contenders ...Contender) (*Com
 	if err := c.normalize(len(contenders)); err != nil {
 		return nil, err
 	}
-	cmp := &Comparison{Seed: c.Seed}
+	out := &Comparison{Seed: c.Seed}
 	for _, x := range contenders {
-		cmp.Names = append(cmp.Names, x.Name)
+		out.Names = append(out.Names, x.Name)
 	}
 	steal := results.StartSteal()
 	defer func() {
 		if share, ok := steal.Share(); ok {
-			cmp.Steal = &share
+			out.Steal = &share
 		}
 	}()
 	first := int(rand.New(rand.NewPCG(c.Seed, 1)).Uint64() % uint64(len(contenders)))
 	for i := range c.Rounds {
 		began := time.Now()
-		r, err := c.round(ctx, contenders, first+i)
+		r, err := c.round(ctx, contenders, first+i, i == 0)
 		if err != nil {
-			return cmp, err
+			return out, err
 		}
-		cmp.Rounds = append(cmp.Rounds, r)
+		out.Rounds = append(out.Rounds, r)
 		if c.Progress != nil {
 			c.Progress(i+1, c.Rounds, time.Since(began), r)
 		}
 	}
-	return cmp, nil
+	return out, nil
 }
 
 func (c *Comparing) normalize(k int) error {

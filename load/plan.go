@@ -46,6 +46,13 @@ type Plan struct {
 	// Conns is the number of connections; default 50.
 	Conns int
 
+	// Silent is the number of connections, fewer than Conns, that a closed or
+	// open loop holds open without traffic, spread evenly among the others, as
+	// most are on a server of long-lived connections. An exchange on each proves
+	// before and after that it is alive; what that costs is not measured. Where
+	// several threads share the connections, it is met to within one for each.
+	Silent int
+
 	// Pipeline is the number of requests that may be outstanding on one
 	// connection, 1 (the default) to 1024.
 	Pipeline int
@@ -98,6 +105,11 @@ type Plan struct {
 	// connections need: one, if its descriptors suffice, and then it is this
 	// process. MaxProcesses bounds it; default 64.
 	Processes, MaxProcesses int
+
+	// Apart has generator processes of their own drive the connections even if
+	// this process could. Of several sessions that are open at once, all are
+	// then driven alike, and this process's descriptors bound none of them.
+	Apart bool
 
 	// AllowRemote permits targets that are not on this host.
 	AllowRemote bool
@@ -189,6 +201,10 @@ func (p *Plan) check(proto Protocol) error {
 	switch {
 	case p.Conns < 1 || p.Conns > maxConns:
 		return badInput("conns is %d (want 1 to %d)", p.Conns, maxConns)
+	case p.Silent < 0 || p.Silent >= p.Conns:
+		return badInput("silent is %d of %d connections (want 0 or more, and at least one that is not)", p.Silent, p.Conns)
+	case p.Silent > 0 && p.Mode != Closed && p.Mode != Open:
+		return badInput("silent connections need mode closed or open, not %s", p.Mode)
 	case p.Pipeline < 1 || p.Pipeline > maxPipeline:
 		return badInput("pipeline is %d (want 1 to %d)", p.Pipeline, maxPipeline)
 	case p.Size < 1 || p.Size > maxSize:

@@ -44,6 +44,7 @@ type portablePart struct {
 	mu sync.Mutex // guards all of this, and the state of the part's connections
 
 	tally
+	mode      Mode            // of the segment under way
 	sending   bool            // new requests may begin
 	counting  bool            // inSystem is being integrated
 	endAt     int64           // end of the window
@@ -90,6 +91,7 @@ func newPortableEngine(p *Plan, conns int) (engine, error) {
 			e: e, part: e.parts[i%len(e.parts)], index: i, number: n,
 			target: &e.p.Targets[n%len(e.p.Targets)],
 			slots:  make([]slot, p.Pipeline),
+			silent: p.silent(p.shard, p.shards, i),
 		})
 	}
 	return e, nil

@@ -18,6 +18,7 @@ type portableConn struct {
 	target *Target
 	index  int // among the connections of this process
 	number int // among the connections of all processes
+	silent bool
 
 	conn     net.Conn
 	state    connState
@@ -264,7 +265,7 @@ func (c *portableConn) again(places int, now int64) fate {
 
 // proceed decides what follows so many completed requests.
 func (c *portableConn) proceed(places int, now int64) {
-	switch c.e.p.Mode {
+	switch c.part.mode {
 	case Closed, Stream:
 		if c.part.sending && now < c.part.endAt {
 			c.begin(places, now, now)
@@ -350,7 +351,7 @@ func (c *portableConn) complete(now int64, bad bool) {
 		s.bad++
 		s.note(StatusError, errStatus)
 		switch {
-		case c.e.p.Mode == Open:
+		case s.mode == Open:
 			s.residence += float64(now - at.due)
 		case now <= s.endAt:
 			s.lastDone = max(s.lastDone, now)
@@ -358,7 +359,7 @@ func (c *portableConn) complete(now int64, bad bool) {
 		}
 		return
 	}
-	if c.e.p.Mode == Open {
+	if s.mode == Open {
 		if now <= s.endAt {
 			s.completed++
 		} else {

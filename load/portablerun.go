@@ -19,11 +19,11 @@ func (e *portableEngine) run(ctx context.Context, s segment) tally {
 	start := nanos()
 	d := &drive{e: e, ctx: ctx, start: start, cpuAt: processCPU()}
 	for _, part := range e.parts {
-		part.start(start, dials)
+		part.start(s.mode, start, dials)
 	}
 	d.setEnd(start + int64(s.duration))
 	e.free.clear()
-	switch e.p.Mode {
+	switch s.mode {
 	case Closed, Stream:
 		e.resume()
 		d.wait(ctx, d.endAt, e.exhausted)
@@ -69,10 +69,10 @@ type drive struct {
 
 // start begins a window. What failed since the last one stays booked: it belongs
 // to this run.
-func (s *portablePart) start(now int64, dials context.Context) {
+func (s *portablePart) start(mode Mode, now int64, dials context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sending, s.counting = true, true
+	s.mode, s.sending, s.counting = mode, true, true
 	s.accounted, s.lastDone, s.dials = now, 0, dials
 }
 
@@ -82,7 +82,7 @@ func (e *portableEngine) resume() {
 	var ready []*portableConn
 	for _, c := range e.conns {
 		c.part.mu.Lock()
-		if c.state == connOpen {
+		if c.state == connOpen && !c.silent {
 			ready = append(ready, c)
 		}
 		c.part.mu.Unlock()
@@ -165,7 +165,7 @@ func (d *drive) closeWindow() {
 	for _, s := range d.e.parts {
 		s.mu.Lock()
 		s.account(min(now, d.endAt))
-		s.sending, s.counting = false, d.e.p.Mode == Open
+		s.sending, s.counting = false, s.mode == Open
 		s.endAt = d.endAt
 		last = max(last, s.lastDone)
 		s.mu.Unlock()
@@ -224,6 +224,7 @@ func (d *drive) collect() tally {
 	}
 	sum.elapsed, sum.cpu, sum.cpuWall = d.elapsed, d.cpu, d.cpuWall
 	sum.cpuAll = processCPU() - d.cpuAt
+	sum.took = time.Duration(nanos() - d.start)
 	sum.alive = d.e.present().open
 	if d.unsent > 0 {
 		sum.offered += d.unsent

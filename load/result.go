@@ -68,6 +68,7 @@ type Result struct {
 	Target   string  `json:"target"`
 	Protocol string  `json:"protocol"`
 	Conns    int     `json:"conns"`
+	Silent   int     `json:"silent,omitempty"` // of these, held without traffic
 	Pipeline int     `json:"pipeline"`
 	Size     int     `json:"size,omitempty"` // of an echo or frame request, bytes
 	Seed     uint64  `json:"seed"`
@@ -155,7 +156,7 @@ func newResult(p *Plan, t *tally, c circumstances) *Result {
 	}
 	r := &Result{
 		Mode: p.Mode, Target: names, Protocol: string(p.Targets[0].Protocol),
-		Conns: p.Conns, Pipeline: p.Pipeline, Seed: p.Seed,
+		Conns: p.Conns, Silent: p.Silent, Pipeline: p.Pipeline, Seed: p.Seed,
 		Duration: t.elapsed.Seconds(),
 		Requests: t.completed, Answered: t.answered(),
 		Errors: t.errors.Map(), FirstError: t.first, Lost: t.lost, Alive: t.alive,

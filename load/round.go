@@ -29,8 +29,9 @@ type lane struct {
 // tick of a kernel built for 250 Hz.
 const clockStep = 4 * time.Millisecond
 
-// round runs one round; turn numbers it for the order.
-func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int) (r *Round, err error) {
+// round runs one round; turn numbers it for the order. In the first one a
+// contender that cannot be started or reached is an error.
+func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int, first bool) (r *Round, err error) {
 	k := len(contenders)
 	lanes := make([]*lane, k)
 	r = &Round{Samples: make([]*Sample, k)}
@@ -43,8 +44,8 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int)
 				l.session.Close()
 			}
 			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			if e := l.subject.Stop(stop); e != nil && r != nil && r.Invalid == "" {
-				r.Invalid = fmt.Sprintf("%s: %v", l.name, e)
+			if e := l.subject.Stop(stop); e != nil && r != nil {
+				r.fault(l.name, e.Error())
 			}
 			cancel()
 		}
@@ -55,7 +56,8 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int)
 		r.Order = append(r.Order, i)
 		s, err := contenders[i].Start(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("start %s: %w", contenders[i].Name, err)
+			err = fmt.Errorf("start %s: %w", contenders[i].Name, err)
+			return c.absent(ctx, r, contenders[i].Name, err, first)
 		}
 		lanes[i] = &lane{name: contenders[i].Name, subject: s}
 	}
@@ -65,7 +67,7 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int)
 		p.Targets = []Target{l.subject.Target()}
 		p.ServerCPUs = l.subject.CPUs()
 		if l.session, err = Dial(ctx, p); err != nil {
-			return nil, fmt.Errorf("%s: %w", l.name, err)
+			return c.absent(ctx, r, l.name, fmt.Errorf("%s: %w", l.name, err), first)
 		}
 	}
 	release := holdGC()
@@ -73,7 +75,9 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int)
 	seg := segment{mode: lanes[0].session.p.Mode, duration: c.Warmup, rate: c.Plan.Rate, seed: c.Plan.Seed}
 	for _, i := range r.Order {
 		warm := lanes[i].session.eng.run(ctx, seg)
-		lanes[i].sum.lost, lanes[i].sum.errors, lanes[i].sum.first = warm.lost, warm.errors, warm.first
+		alive := lanes[i].session.prove(ctx)
+		lanes[i].sum.blame(&warm)
+		lanes[i].sum.blame(&alive)
 	}
 	for _, l := range lanes {
 		if err := l.mark(ctx); err != nil {
@@ -104,8 +108,11 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int)
 		if err != nil {
 			return c.failed(ctx, r, l, err)
 		}
-		if r.Samples[i] = s; s.Lost > 0 && r.Invalid == "" {
-			r.Invalid = fmt.Sprintf("%s: %d connections were lost%s", l.name, s.Lost, suffix(s.FirstError))
+		if r.Samples[i] = s; s.Lost > 0 {
+			r.fault(l.name, fmt.Sprintf("%d connections were lost%s", s.Lost, suffix(s.FirstError)))
+		}
+		if alive := l.session.prove(ctx); alive.lost > 0 {
+			r.fault(l.name, fmt.Sprintf("%d connections were found dead at the end%s", alive.lost, suffix(alive.first)))
 		}
 	}
 	return r, nil
@@ -116,7 +123,20 @@ func (c *Comparing) failed(ctx context.Context, r *Round, l *lane, err error) (*
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	r.Invalid = fmt.Sprintf("%s: %v", l.name, err)
+	r.fault(l.name, err.Error())
+	return r, nil
+}
+
+// absent is what becomes of a round of which a contender could not be started or
+// reached. In the first round that is an error; later it is known to be able to.
+func (c *Comparing) absent(ctx context.Context, r *Round, name string, err error, first bool) (*Round, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if first {
+		return nil, err
+	}
+	r.fault(name, err.Error())
 	return r, nil
 }
 
@@ -162,9 +182,8 @@ func (l *lane) slice(ctx context.Context, seg segment) error {
 	if err != nil {
 		return err
 	}
-	start := nanos()
 	t := l.session.eng.run(ctx, seg)
-	l.wall += time.Duration(nanos() - start)
+	l.wall += t.took // as the engine saw it: telling other processes is not driving
 	after, err := l.blockedCPU(ctx)
 	if err != nil {
 		return err

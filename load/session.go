@@ -55,7 +55,7 @@ func Dial(ctx context.Context, p Plan) (*Session, error) {
 			return nil, err
 		}
 	}
-	if n == 1 {
+	if n == 1 && !p.Apart {
 		s.eng, err = newEngine(&s.p, p.Conns)
 	} else {
 		s.eng, err = newFleet(ctx, &s.p, n)
@@ -109,6 +109,7 @@ func (s *Session) Run(ctx context.Context, span Span) (*Result, error) {
 		warm.seed++
 		before = s.eng.run(ctx, warm)
 	}
+	aliveBefore := s.prove(ctx)
 	c := circumstances{processes: s.processes, genCPUs: max(1, len(p.CPUs))}
 	steal := results.StartSteal()
 	cpu, err := readCPU(p.ServerCPU)
@@ -129,16 +130,22 @@ func (s *Session) Run(ctx context.Context, span Span) (*Result, error) {
 	if share, ok := steal.Share(); ok {
 		c.steal = &share
 	}
+	aliveAfter := s.prove(ctx)
 	c.stopped = ctx.Err() != nil
-	// What was lost on the way here is missing from what is measured.
-	t.lost += before.lost
-	for k, n := range before.errors {
-		t.errors[k] += n
-	}
-	if before.first != "" {
-		t.first = before.first
+	// What was lost beside it is missing from what is measured.
+	for _, other := range []*tally{&before, &aliveBefore, &aliveAfter} {
+		t.blame(other)
 	}
 	return newResult(&p, &t, c), nil
+}
+
+// prove exchanges requests on every connection, if there are silent ones: what
+// is never used may be dead unnoticed. Only the failures in its tally matter.
+func (s *Session) prove(ctx context.Context) tally {
+	if s.p.Silent == 0 || ctx.Err() != nil {
+		return tally{}
+	}
+	return s.eng.run(ctx, segment{mode: Idle, duration: time.Microsecond})
 }
 
 func readCPU(read func() (time.Duration, error)) (time.Duration, error) {

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -104,6 +105,7 @@ type tally struct {
 	cpu     time.Duration // of the generator's whole process, in the window
 	cpuWall time.Duration // wall time that cpu belongs to
 	cpuAll  time.Duration // of the generator's whole process, window and drain
+	took    time.Duration // wall time of window and drain
 	first   string        // first failure, for the message
 }
 
@@ -119,6 +121,7 @@ func (t *tally) merge(o *tally) error {
 	}
 	t.elapsed = max(t.elapsed, o.elapsed)
 	t.cpuWall = max(t.cpuWall, o.cpuWall)
+	t.took = max(t.took, o.took)
 	t.completed += o.completed
 	t.drained += o.drained
 	t.bad += o.bad
@@ -142,9 +145,18 @@ func (t *tally) merge(o *tally) error {
 
 // extend adds a tally that was taken after this one.
 func (t *tally) extend(o *tally) error {
-	elapsed, wall := t.elapsed+o.elapsed, t.cpuWall+o.cpuWall
+	elapsed, wall, took := t.elapsed+o.elapsed, t.cpuWall+o.cpuWall, t.took+o.took
 	err := t.merge(o)
-	t.elapsed, t.cpuWall = elapsed, wall
+	t.elapsed, t.cpuWall, t.took = elapsed, wall, took
 	t.alive = o.alive
 	return err
+}
+
+// blame adds the failures of a tally whose requests do not count.
+func (t *tally) blame(o *tally) {
+	t.lost += o.lost
+	for k, n := range o.errors {
+		t.errors[k] += n
+	}
+	t.first = cmp.Or(t.first, o.first)
 }
