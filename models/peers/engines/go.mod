@@ -1,0 +1,22 @@
+module netbench/models/peers/engines
+
+go 1.26.0
+
+replace netbench => ../../..
+
+require (
+	github.com/panjf2000/gnet/v2 v2.9.8
+	golang.org/x/sys v0.49.0
+	netbench v0.0.0-00010101000000-000000000000
+)
+
+require (
+	github.com/panjf2000/ants/v2 v2.12.1 // indirect
+	github.com/prometheus/procfs v0.23.0 // indirect
+	github.com/valyala/bytebufferpool v1.0.0 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
+	go.uber.org/multierr v1.11.0 // indirect
+	go.uber.org/zap v1.28.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
+)
