@@ -21,7 +21,7 @@ import (
 
 func TestSlowReadersCostBoundedMemoryAndGetEverything(t *testing.T) {
 	each(t, func(t *testing.T, model string) {
-		s := start(t, model, models.Config{Loops: 1, SendBuffer: 16 << 10, RecvBuffer: 16 << 10})
+		s := start(t, model, models.Config{Loops: 1, SendBuffer: 128 << 10})
 		before := snapshot(t, s)
 		const conns, size = 8, 4 << 20
 		sent := bytes.Repeat([]byte("0123456789abcdef"), size/16)

@@ -10,7 +10,7 @@
 #error "the headers of the kernel are older than Linux 6.1 (install newer ones; on Debian: linux-libc-dev)"
 #endif
 
-enum { SUBMISSIONS = 2048, COMPLETIONS = 16384, MOST_BUFFERS = 1 << 15, FIRST_BUFFERS = 256 };
+enum { SUBMISSIONS = 2048, COMPLETIONS = 16384, MOST_BUFFERS = 1 << 15, MORE_BUFFERS = 256 };
 
 /* tiers are sets of features by release of the kernel, the best one first. */
 static const struct tier {
@@ -19,10 +19,8 @@ static const struct tier {
 	const char *variant, *fallback;
 } tiers[] = {
 	{IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, true, "single-issuer, defer-taskrun, multishot receive", ""},
-	{IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, true, "single-issuer, coop-taskrun, multishot receive",
-	 "IORING_SETUP_DEFER_TASKRUN is not there (Linux 6.1 has it), COOP_TASKRUN is used"},
 	{IORING_SETUP_COOP_TASKRUN, false, "coop-taskrun, receive armed each time",
-	 "IORING_SETUP_DEFER_TASKRUN and multishot receive are not there (Linux 6.1 has them)"},
+	 "IORING_SETUP_DEFER_TASKRUN is not there (Linux 6.1 has it), so receives are armed one by one and pauses are not counted"},
 };
 
 struct ring {
@@ -61,10 +59,10 @@ static inline void provide(struct ring *r, unsigned id)
 
 static inline void publish(struct ring *r) { __atomic_store_n(&r->buffers->tail, r->buffer_tail, __ATOMIC_RELEASE); }
 
-/* grow provides as many buffers more as there are. */
+/* grow provides more buffers, if there may be more. */
 static bool grow(struct ring *r)
 {
-	unsigned to = r->provided ? 2 * r->provided : FIRST_BUFFERS;
+	unsigned to = r->provided + MORE_BUFFERS;
 	if (to > r->most)
 		to = r->most;
 	if (to == r->provided)

@@ -221,6 +221,7 @@ static void received(struct loop *l, int fd, int result, unsigned flags)
 			if (unlikely(c->held > l->limit && c->receiving && !c->cancelling)) {
 				c->cancelling = true;
 				cancel(l, tag(RECEIVED, fd));
+				submit(&l->ring, 0); /* at once: the kernel may go on filling buffers meanwhile */
 				count(&l->counters->paused, 1);
 			}
 			if (likely(c->receiving))
