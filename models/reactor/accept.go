@@ -156,26 +156,28 @@ func (l *loop) acceptSome() {
 		budget = sharedAcceptBudget
 	}
 	for ; l.accept.open && (budget > 0 || l.draining); budget-- {
-		full := !l.s.reserve()
-		if full && l.s.cfg.OnLimit == models.Wait {
+		// To wait, a slot has to be there before a connection is taken. To
+		// reject, one that may not be needed must not be kept from another loop.
+		first := l.s.cfg.OnLimit == models.Wait
+		if first && !l.s.reserve() {
 			l.starve()
 			return
 		}
 		fd, err := acceptFD(l.accept.fd())
-		if err != nil || full {
-			if !full {
+		if err != nil {
+			if first {
 				l.s.release()
 			}
-			if err == nil {
-				l.reject(fd)
+			if l.acceptFailed(err) {
 				continue
 			}
-			if !l.acceptFailed(err) {
-				return
-			}
-			continue
+			return
 		}
 		l.accept.backoff = 0
+		if !first && !l.s.reserve() {
+			l.reject(fd)
+			continue
+		}
 		if err := configure(fd, &l.s.cfg); err != nil {
 			closeFD(fd)
 			l.s.release()

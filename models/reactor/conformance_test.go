@@ -19,10 +19,12 @@ func TestConformanceOfVariants(t *testing.T) {
 	factories := reactor.Models()
 	delete(factories, reactor.Name)
 	factories["reactor-one-loop"] = func(c models.Config) (models.Server, error) {
-		c.Loops = 1
+		if c.Loops == 0 {
+			c.Loops = 1
+		}
 		return reactor.New(c)
 	}
-	factories["reactor-one-worker"] = reactor.Factory(reactor.Options{Workers: 1, ReadBudget: 1})
+	factories["reactor-one-read"] = reactor.Factory(reactor.Options{ReadBudget: 1})
 	factories["reactor-share"] = reactor.Factory(reactor.Options{Share: true})
 	for _, name := range slices.Sorted(maps.Keys(factories)) {
 		t.Run(name, func(t *testing.T) { modeltest.Run(t, factories[name], modeltest.Short(), modeltest.Networks("tcp4")) })

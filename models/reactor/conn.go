@@ -225,6 +225,7 @@ func (l *loop) stepped(c *conn, rest, n int, next models.Next) bool {
 	}
 	if len(l.out.B)+c.owed() >= l.s.cfg.MaxPending {
 		l.flush(c)
+		l.publish() // this connection may keep the loop for a while
 		if c.phase == open && c.owed() >= l.s.cfg.MaxPending {
 			c.paused = true
 			l.counts.Paused++
@@ -279,7 +280,7 @@ func (l *loop) settle(c *conn) {
 
 // fail ends a connection by an error.
 func (l *loop) fail(c *conn) {
-	if c.phase != lingering && c.phase != dead {
+	if c.phase != lingering && c.phase != dead && !c.killed {
 		l.counts.ConnErrors++
 	}
 	l.close(c)

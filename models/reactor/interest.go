@@ -34,7 +34,7 @@ func (l *loop) tell(c *conn) {
 	if c.phase == lingering || c.phase == open && !c.paused {
 		mask = input
 	}
-	if c.out != nil && c.phase != working && c.phase != dead {
+	if c.out != nil && c.phase != dead {
 		mask |= output
 	}
 	if mask != c.mask {

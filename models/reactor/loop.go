@@ -154,7 +154,7 @@ func (l *loop) dispatch(e event) {
 	if e.end {
 		c.ended, c.more = true, true
 	}
-	if (e.out || e.end) && c.out != nil && c.phase != working {
+	if (e.out || e.end) && c.out != nil {
 		l.writable(c)
 	}
 	if !e.in && !e.end {
@@ -201,17 +201,22 @@ func (l *loop) goOn() {
 
 // endBatch does what was put off: deferred writes, closing, publishing counts.
 func (l *loop) endBatch() {
-	for i, c := range l.unsent {
-		c.unsent = false
-		if c.out != nil && c.phase != dead && c.phase != working {
+	for i := 0; i < len(l.unsent); i++ { // writing may add to the list
+		c := l.unsent[i]
+		l.unsent[i], c.unsent = nil, false
+		if c.out != nil {
 			l.writable(c)
 		}
-		l.unsent[i] = nil
 	}
 	l.unsent = l.unsent[:0]
 	if len(l.dying) > 0 {
 		l.bury()
 	}
+	l.publish()
+}
+
+// publish lets others see what the loop has counted.
+func (l *loop) publish() {
 	if l.counts != l.told {
 		l.told = l.counts
 		l.shared.set(&l.counts)

@@ -235,11 +235,15 @@ func (s *server) Stats() models.Stats {
 
 // reserve takes a slot for a connection; it returns false if there is none.
 func (s *server) reserve() bool {
-	if n := s.active.Add(1); s.maxConns == 0 || n <= s.maxConns {
-		return true
+	for {
+		n := s.active.Load()
+		if s.maxConns != 0 && n >= s.maxConns {
+			return false
+		}
+		if s.active.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
-	s.active.Add(-1)
-	return false
 }
 
 // release gives a slot back, and tells the loops that wait for one.
