@@ -99,7 +99,7 @@ func parseCounts(list string) ([]int, error) {
 }
 
 // runMemory measures one subject after the other, keeps and prints what there is.
-func runMemory(ctx context.Context, subjects []memory.Subject, o memory.Options, dir string, asJSON bool, s Streams) (exit int, err error) {
+func runMemory(ctx context.Context, subjects []memory.Subject, o memory.Options, dir string, asJSON bool, s Streams) (int, error) {
 	place, err := testenv.Place()
 	if err == nil {
 		err = testenv.PinSelf(place.Generator)
@@ -107,20 +107,9 @@ func runMemory(ctx context.Context, subjects []memory.Subject, o memory.Options,
 	if err != nil {
 		return results.ExitUndecided, err
 	}
-	var run *results.Writer
-	if dir != "" {
-		f, err := results.Collect(ctx)
-		if err != nil {
-			return results.ExitUndecided, err
-		}
-		if run, err = results.Create(dir, f); err != nil {
-			return results.ExitBadInput, err
-		}
-		defer func() {
-			if exit != results.ExitGood || err != nil {
-				_ = run.Abandon("a model could not be measured") // the first failure is the one to tell
-			}
-		}()
+	run, err := createRun(ctx, dir)
+	if err != nil {
+		return results.ExitBadInput, err
 	}
 	var all []*memory.Result
 	var failure error
@@ -131,36 +120,65 @@ func runMemory(ctx context.Context, subjects []memory.Subject, o memory.Options,
 			break
 		}
 		all = append(all, r)
-		if run != nil {
-			if err := r.Write(run); err != nil {
-				return results.ExitBadInput, err
-			}
-		}
+	}
+	path, err := keepMemory(run, all, failure)
+	if err != nil {
+		return results.ExitBadInput, err
 	}
 	switch {
-	case errors.Is(failure, memory.ErrInput), errors.Is(failure, errors.ErrUnsupported):
-		return results.ExitBadInput, failure
-	case ctx.Err() != nil:
-		failure = errors.New("interrupted")
-	}
-	if asJSON {
+	case len(all) == 0:
+	case asJSON:
 		err = printJSON(s.Out, struct {
 			Results []*memory.Result `json:"results"`
 		}{all})
-	} else {
+	default:
 		err = memory.Print(s.Out, all)
 	}
 	switch {
-	case failure != nil:
-		return results.ExitUndecided, failure
 	case err != nil:
 		return results.ExitBadInput, err
+	case errors.Is(failure, memory.ErrInput), errors.Is(failure, errors.ErrUnsupported):
+		return results.ExitBadInput, failure
+	case ctx.Err() != nil:
+		return results.ExitUndecided, errors.New("interrupted")
+	case failure != nil:
+		return results.ExitUndecided, failure
 	}
-	if run != nil {
-		if err := run.Commit(); err != nil {
-			return results.ExitBadInput, err
-		}
-		fmt.Fprintln(s.Err, "kept as "+run.Path())
+	if path != "" {
+		fmt.Fprintln(s.Err, "kept as "+path)
 	}
 	return results.ExitGood, nil
+}
+
+// createRun begins a run file in a directory; without one it returns nil.
+func createRun(ctx context.Context, dir string) (*results.Writer, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	f, err := results.Collect(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return results.Create(dir, f)
+}
+
+// keepMemory ends a run file, which may be nil, and returns where it is. One with
+// nothing in it is not kept; one that lacks a model is not whole.
+func keepMemory(run *results.Writer, all []*memory.Result, failure error) (string, error) {
+	if run == nil {
+		return "", nil
+	}
+	if len(all) == 0 {
+		return "", run.Discard()
+	}
+	for _, r := range all {
+		if err := r.Write(run); err != nil {
+			return "", errors.Join(err, run.Abandon("a result could not be written"))
+		}
+	}
+	if failure != nil {
+		return run.Path(), run.Abandon(failure.Error())
+	}
+	err := run.Commit()
+	return run.Path(), err
 }
