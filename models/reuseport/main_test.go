@@ -1,0 +1,47 @@
+package reuseport
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"netbench/load"
+	"netbench/models"
+	"netbench/testenv"
+)
+
+func TestMain(m *testing.M) {
+	factories := Models()
+	factories["prefork-doomed"] = doomed
+	testenv.Main(factories, load.Role())
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// doomed is a prefork model whose workers end as soon as somebody connects.
+func doomed(cfg models.Config) (models.Server, error) {
+	s, err := Prefork(PreforkOptions{Model: "prefork-doomed", Deaths: 2})(cfg)
+	if err != nil || os.Getenv(envWorker) == "" {
+		return s, err
+	}
+	return doomedWorker{s}, nil
+}
+
+type doomedWorker struct{ models.Server }
+
+func (w doomedWorker) Serve() error {
+	go func() { _ = w.Server.Serve() }()
+	for tick := time.Tick(time.Millisecond); w.Stats().Accepted == 0; {
+		<-tick
+	}
+	return errors.New("these are my last words")
+}
