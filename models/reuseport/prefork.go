@@ -3,8 +3,10 @@ package reuseport
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"reflect"
 	"runtime"
+	"syscall"
 	"time"
 
 	"netbench/internal/cpu"
@@ -66,8 +68,10 @@ func Prefork(o PreforkOptions) models.Factory {
 }
 
 // newWorker makes the server of a worker's process. It joins those that share
-// the address, which the supervisor holds.
+// the address, which the supervisor holds. A service manager may send SIGTERM to
+// all processes at once; the worker leaves it to the supervisor to drain it.
 func newWorker(cfg models.Config, o PreforkOptions) (models.Server, error) {
+	signal.Ignore(syscall.SIGTERM, os.Interrupt)
 	cfg, err := o.Over.listeners(cfg, 1)
 	if err != nil {
 		return nil, err

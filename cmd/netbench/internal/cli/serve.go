@@ -12,12 +12,15 @@ import (
 
 	"netbench/models"
 	"netbench/models/goroutine"
+	"netbench/models/reuseport"
 	"netbench/results"
 )
 
 // Models are all models that netbench knows, by the name that users type.
 func Models() map[string]models.Factory {
-	return goroutine.Models()
+	all := goroutine.Models()
+	maps.Copy(all, reuseport.Models())
+	return all
 }
 
 // modelNames lists them, sorted.
@@ -42,6 +45,7 @@ cut; 2 bad input.`,
 		Examples: []Example{
 			{"An echo server for netbench load:", "netbench serve -addr 127.0.0.1:7000"},
 			{"A web server on a goroutine for each connection:", "netbench serve -model goroutine -service http -addr 127.0.0.1:8080"},
+			{"A process for each CPU, restarted if it dies:", "netbench serve -model prefork-goroutine -addr 127.0.0.1:7000"},
 			{"On a Unix socket:", "netbench serve -network unix -addr /tmp/echo.sock"},
 		},
 		Setup: func(flags *flag.FlagSet) Action {
@@ -52,7 +56,7 @@ cut; 2 bad input.`,
 			flags.StringVar(&c.Address, "addr", models.DefaultAddress, "`address` to listen on: host:port, port 0 for a free one; or the path of a Unix socket")
 			flags.IntVar(&c.ReadBuffer, "read-buffer", models.DefaultReadBuffer, "size of one read in `bytes`")
 			flags.IntVar(&c.Loops, "loops", 0, "event loops, of models that have them (`number`); GOMAXPROCS unless given")
-			flags.IntVar(&c.Listeners, "listeners", 1, "sockets that share the address (`number`)")
+			flags.IntVar(&c.Listeners, "listeners", 0, "sockets that share the address, or worker processes (`number`); one for each CPU unless given, in models that share")
 			flags.IntVar(&c.Backlog, "backlog", 0, "queue of connections not yet accepted (`number`); the host's maximum unless given")
 			flags.IntVar(&c.RecvBuffer, "rcvbuf", 0, "SO_RCVBUF in `bytes`; tuned by the kernel unless given")
 			flags.IntVar(&c.SendBuffer, "sndbuf", 0, "SO_SNDBUF in `bytes`; tuned by the kernel unless given")
