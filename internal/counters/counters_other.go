@@ -20,3 +20,11 @@ func (s *Set) Read() (Counts, error) { return Counts{}, errPlatform }
 
 // Close does nothing on this platform.
 func (s *Set) Close() error { return nil }
+
+// ErrNoReads is wrapped by the error of a [LargestRead] that saw no read.
+var ErrNoReads = errors.New("no read was seen")
+
+// LargestRead fails on this platform.
+func LargestRead(pid int, during func() error) (bytes int, err error) {
+	return 0, fmt.Errorf("watching reads needs Linux: %w", errors.ErrUnsupported)
+}
