@@ -10,12 +10,17 @@ import (
 
 	"netbench/load"
 	"netbench/models"
+	"netbench/models/goroutine"
 	"netbench/testenv"
 )
 
 func TestMain(m *testing.M) {
 	factories := Models()
 	factories["prefork-doomed"] = doomed
+	factories["single"] = func(cfg models.Config) (models.Server, error) {
+		s, err := goroutine.New(cfg)
+		return struct{ models.Server }{s}, err // without PerListener
+	}
 	testenv.Main(factories, load.Role())
 	code := m.Run()
 	if code == 0 {
