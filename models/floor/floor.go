@@ -119,3 +119,12 @@ func source(name string) (cc.Program, error) {
 // standard are the flags of both programs. Warnings are no errors here: another
 // compiler may have others. A test compiles without one.
 var standard = []string{"-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-pthread"}
+
+// Declared tells in which effective conditions a model differs from a Go server of
+// the same configuration, by field of conditions.Conditions, with the reason.
+func Declared(name string) map[string]string {
+	if name == Uring {
+		return map[string]string{"NonBlocking": "io_uring waits for a socket itself, and is advised to be given blocking ones; no thread ever blocks in one"}
+	}
+	return nil
+}
