@@ -68,3 +68,7 @@ func knock(ctx context.Context, p *Plan) error {
 	}
 	return nil
 }
+
+// Room is the number of connections that this process may still open. A session
+// of more is spread over processes of its own.
+func Room() int { return max(0, descriptorRoom()-spareDescriptors) }

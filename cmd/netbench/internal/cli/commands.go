@@ -8,6 +8,7 @@ func commands() []Command {
 		loadCommand(),
 		serveCommand(),
 		memoryCommand(),
+		raceCommand(),
 		calibrateCommand(),
 		recordCommand(),
 		compareCommand(),

@@ -1,0 +1,118 @@
+package race
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Cell is a load that is worth a race of its own.
+type Cell struct {
+	Name      string
+	Service   string
+	Conns     int
+	Size      int // bytes; 0 where the service has its own
+	IdleShare float64
+	Pipeline  int
+	States    []State
+
+	// Models are those of the entrants that race in it, nil for all: where each
+	// has ten thousand connections, memory and time are short, so it is one of
+	// each kind.
+	Models []string
+
+	further bool // not among the standard ones
+}
+
+// fewer are the models that race at ten thousand connections each.
+var fewer = []string{"goroutine", "goroutine-lean", "reactor", "gnet", "nbio", "c-epoll"}
+
+// cells are all of them.
+var cells = []Cell{
+	{Name: "100x64", Service: "echo", Conns: 100, Size: 64, States: States},
+	{Name: "1000x1k", Service: "echo", Conns: 1000, Size: 1 << 10, States: States},
+	{Name: "10x64", Service: "echo", Conns: 10, Size: 64, States: States, further: true},
+	{Name: "10000x64", Service: "echo", Conns: 10_000, Size: 64, States: States, Models: fewer, further: true},
+	{Name: "10000-idle", Service: "echo", Conns: 10_000, Size: 64, IdleShare: 0.8, States: States, Models: fewer, further: true},
+	{Name: "100x16k", Service: "echo", Conns: 100, Size: 16 << 10, States: States, further: true},
+	{Name: "compute", Service: "echo+compute=10us", Conns: 1000, Size: 1 << 10, States: States, further: true},
+	{Name: "block", Service: "echo+wait=1ms", Conns: 100, Size: 64, States: States, further: true},
+	{Name: "http", Service: "http", Conns: 1000, States: States, further: true},
+	{Name: "http-pipelined", Service: "http", Conns: 1000, Pipeline: 16, States: States, further: true},
+}
+
+// Groups of cells.
+const (
+	standardCells = "standard"
+	furtherCells  = "further"
+	allCells      = "all"
+)
+
+// CellGroups lists the names of cells and groups, for messages and help.
+func CellGroups() string {
+	names := []string{allCells, standardCells, furtherCells}
+	for _, c := range cells {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// CellRace is a race that a cell asks for; with a Cell of no name, one that was
+// not set up beforehand.
+type CellRace struct {
+	Cell    Cell
+	Options Options
+}
+
+// Title says what is raced.
+func (c CellRace) Title() string {
+	o := c.Options
+	size := o.Size
+	if !Sized(o.Service) {
+		size = 0
+	}
+	return fmt.Sprintf("%s, %s, %s: %s", o.Service, workload(o.Conns, o.silent(), size, o.Pipeline), o.State, names(o.Entrants))
+}
+
+// Cells returns the races of a list of cells and groups, with what base says
+// about everything else. They are held in one state, or, if it is "", in those
+// that each cell has.
+func Cells(base Options, list string, state State) ([]CellRace, error) {
+	var chosen []string
+	for name := range strings.SplitSeq(list, ",") {
+		known := false
+		for _, c := range cells {
+			if name == c.Name || name == allCells || name == standardCells && !c.further || name == furtherCells && c.further {
+				known = true
+				chosen = append(chosen, c.Name)
+			}
+		}
+		if !known {
+			return nil, badInput("cell %q is unknown (use %s)", name, CellGroups())
+		}
+	}
+	var races []CellRace
+	for _, c := range cells {
+		if !slices.Contains(chosen, c.Name) {
+			continue
+		}
+		for _, s := range c.States {
+			if state == "" || s == state {
+				races = append(races, c.race(base, s))
+			}
+		}
+	}
+	return races, nil
+}
+
+// race is the cell's race in one state.
+func (c Cell) race(base Options, s State) CellRace {
+	o := base
+	o.Service, o.Conns, o.Size, o.IdleShare, o.Pipeline, o.State = c.Service, c.Conns, c.Size, c.IdleShare, c.Pipeline, s
+	o.Entrants = slices.DeleteFunc(slices.Clone(o.Entrants), func(e Entrant) bool {
+		return c.Models != nil && !slices.Contains(c.Models, e.Name) && e.Name != base.Baseline
+	})
+	// Who cannot serve a cell has no place in it, also if it was named.
+	o.LeaveOut = true
+	return CellRace{c, o}
+}

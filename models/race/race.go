@@ -1,0 +1,258 @@
+package race
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"netbench/internal/scenario"
+	"netbench/load"
+	"netbench/testenv"
+)
+
+// Run carries out a race. The error wraps [ErrInput] if it cannot be run as
+// asked; that is told before the first round where it can be. If ctx ends, the
+// report has what was measured until then, and ctx's error is returned with it.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	o, err := o.normalize()
+	if err != nil {
+		return nil, err
+	}
+	place, err := o.place()
+	if err != nil {
+		return nil, err
+	}
+	if err := o.resolveService(); err != nil {
+		return nil, err
+	}
+	f, err := o.field(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.place = place
+	k := len(f.entrants)
+	if f.apart, err = room(k, o.Conns); err != nil {
+		return nil, err
+	}
+	if f.apart {
+		o.Log(fmt.Sprintf("%s of %d connections each: more than one process may hold, so each is driven by generator processes of its own", contenders(k), o.Conns))
+	}
+	r := f.report(place)
+	c := f.comparing()
+	if o.State == Paced {
+		if r.pacedBy, err = f.pace(ctx, &c); err != nil {
+			return nil, err
+		}
+		rate := c.Plan.Rate
+		r.PacedRate = &rate
+	}
+	c.Progress = o.Progress
+	comparison, err := load.Interleave(ctx, c, f.contenders()...)
+	if err != nil && ctx.Err() == nil {
+		return nil, badInput("%v", err)
+	}
+	r.Interrupted = err != nil
+	if e := r.fill(comparison, f); e != nil {
+		return nil, e
+	}
+	if err == nil {
+		err = f.memory(ctx, r)
+	}
+	return r, err
+}
+
+// place says where servers and generator run.
+func (o *Options) place() (testenv.Placement, error) {
+	place := o.Place
+	if place == nil {
+		p, err := testenv.Place()
+		if err != nil {
+			return p, badInput("%v", err)
+		}
+		place = &p
+	}
+	if !place.Disjoint {
+		return *place, badInput("a race needs two CPUs or more, so that servers and generator have their own (%s)", place.Reason)
+	}
+	return *place, nil
+}
+
+// field is who races, once all is prepared.
+type field struct {
+	o        Options
+	place    testenv.Placement
+	entrants []Entrant
+	programs []string // of each entrant, "" for this one
+	absent   []Absence
+	baseline int
+	apart    bool
+	infos    []testenv.ServerInfo // what each last said when it was ready
+}
+
+// field builds what has to be built, and leaves out who cannot take part.
+func (o *Options) field(ctx context.Context) (*field, error) {
+	f := &field{o: *o}
+	for _, e := range o.Entrants {
+		program, err := o.prepare(ctx, e)
+		switch {
+		case err == nil:
+			f.entrants = append(f.entrants, e)
+			f.programs = append(f.programs, program)
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case !o.LeaveOut || e.Name == o.Baseline:
+			return nil, badInput("model %s: %v", e.Name, err)
+		default:
+			f.absent = append(f.absent, Absence{e.Name, err.Error()})
+			o.Log(fmt.Sprintf("without %s: %v", e.Name, err))
+		}
+	}
+	if len(f.entrants) < 2 {
+		return nil, badInput("%d of %d models can race here (want two or more)", len(f.entrants), len(o.Entrants))
+	}
+	f.infos = make([]testenv.ServerInfo, len(f.entrants))
+	if o.Baseline != "" {
+		f.baseline = slices.IndexFunc(f.entrants, func(e Entrant) bool { return e.Name == o.Baseline })
+	}
+	return f, nil
+}
+
+func (o *Options) prepare(ctx context.Context, e Entrant) (program string, err error) {
+	if e.Missing != "" {
+		return "", errors.New(e.Missing)
+	}
+	if !e.Serves(o.Service) {
+		return "", fmt.Errorf("it cannot run service %s", o.Service)
+	}
+	if e.Prepare == nil {
+		return "", ctx.Err()
+	}
+	return e.Prepare(ctx)
+}
+
+// contenders are the entrants as load drives them.
+func (f *field) contenders() []load.Contender {
+	var all []load.Contender
+	for i, e := range f.entrants {
+		s := scenario.Scenario{
+			Name: e.Name,
+			Server: testenv.ServerSpec{
+				Model: e.Name, Program: f.programs[i], Service: f.o.Service, Config: f.o.Config,
+				CPUs: f.place.Server, StartTimeout: 30 * time.Second,
+			},
+			Plan: f.comparing().Plan,
+		}
+		s.Scheme, s.Path = scheme(f.o.Service)
+		c := s.Contender(e.Name)
+		all = append(all, load.Contender{Name: e.Name, Start: func(ctx context.Context) (load.Subject, error) {
+			subject, err := c.Start(ctx)
+			if told, ok := subject.(interface{ Info() testenv.ServerInfo }); ok && err == nil {
+				f.infos[i] = told.Info()
+			}
+			return subject, err
+		}})
+	}
+	return all
+}
+
+// comparing is how they are driven, but for the rate of a paced race.
+func (f *field) comparing() load.Comparing {
+	o := f.o
+	c := load.Comparing{
+		Plan: load.Plan{
+			Mode: load.Closed, Conns: o.Conns, Silent: o.silent(), Pipeline: o.Pipeline, Seed: o.Seed,
+			CPUs: f.place.Generator, Apart: f.apart,
+		},
+		Rounds: o.Rounds, Slice: o.Slice, Slices: o.Slices, CountSlices: o.CountSlices, Warmup: o.Warmup, Seed: o.Seed,
+	}
+	if Sized(o.Service) {
+		c.Plan.Size = o.Size
+	}
+	return c
+}
+
+// pilotSlices is how many slices each contender gets in the race that finds the
+// common rate, and pilotTries how often that is tried if a contender fails in it.
+const (
+	pilotSlices = 4
+	pilotTries  = 3
+)
+
+// pace sets the rate of a paced race. by tells how it was found.
+func (f *field) pace(ctx context.Context, c *load.Comparing) (by string, err error) {
+	c.Plan.Mode, c.Plan.Rate = load.Open, f.o.Rate
+	if f.o.Rate > 0 {
+		return "as asked", nil
+	}
+	pilot := f.comparing()
+	pilot.Rounds, pilot.Slices, pilot.CountSlices = 1, pilotSlices, -1
+	var failed string
+	for try := range pilotTries {
+		pilot.Seed = f.o.Seed + uint64(try)
+		comparison, err := load.Interleave(ctx, pilot, f.contenders()...)
+		if err != nil {
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			return "", badInput("%v", err)
+		}
+		round := comparison.Rounds[0]
+		if round.Invalid != "" {
+			failed = round.Invalid
+			f.o.Log("the pilot does not count: " + failed)
+			continue
+		}
+		rate, slowest := commonRate(round.Samples)
+		c.Plan.Rate = rate
+		by = fmt.Sprintf("%.0f %% of the %.0f requests a second of %s, the slowest in a saturated race before", 100*paceShare, slowest.Rate, slowest.Name)
+		f.o.Log(fmt.Sprintf("paced at %.0f requests a second: %s (limit: %s)", rate, by, slowest.Limit))
+		return by, nil
+	}
+	return "", &raceError{fmt.Sprintf("no common rate was found in %d tries (last: %s; -rate sets one)", pilotTries, failed), ErrUndecided}
+}
+
+// commonRate is the rate at which all contenders can be paced: a share of the
+// capacity of the slowest. Rounded down to three digits, it is easily repeated.
+func commonRate(samples []*load.Sample) (rate float64, slowest *load.Sample) {
+	slowest = slices.MinFunc(samples, func(a, b *load.Sample) int {
+		switch {
+		case a.Rate < b.Rate:
+			return -1
+		case a.Rate > b.Rate:
+			return 1
+		}
+		return 0
+	})
+	rate = paceShare * slowest.Rate
+	if rate >= 1000 {
+		unit := math.Pow(10, math.Floor(math.Log10(rate))-2)
+		rate = math.Floor(rate/unit) * unit
+	}
+	return max(rate, 1), slowest
+}
+
+// memory has the memory of each contender measured. One that fails lacks the
+// figure, with the reason.
+func (f *field) memory(ctx context.Context, r *Report) error {
+	if f.o.Memory == nil {
+		return nil
+	}
+	for i := range r.Contenders {
+		s := &r.Contenders[i]
+		f.o.Log("memory per connection of " + s.Model)
+		bytes, err := f.o.Memory(ctx, f.entrants[s.index])
+		switch {
+		case ctx.Err() != nil:
+			r.Interrupted = true
+			return ctx.Err()
+		case err != nil:
+			r.because("user_bytes_per_conn of %s: %v", s.Model, err)
+		default:
+			s.UserBytesPerConn = &bytes
+		}
+	}
+	return nil
+}

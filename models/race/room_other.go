@@ -1,0 +1,5 @@
+//go:build !linux
+
+package race
+
+func limitsOfHost() limits { return limits{} }
