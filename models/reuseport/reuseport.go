@@ -7,6 +7,7 @@ import (
 	"netbench/models"
 	"netbench/models/goroutine"
 	"netbench/models/internal/listen"
+	"netbench/models/reactor"
 )
 
 // Over says what serves the connections of a listener.
@@ -14,6 +15,7 @@ type Over uint8
 
 const (
 	Goroutine Over = iota // an accept loop, and a goroutine for each connection
+	Reactor               // an event loop
 )
 
 // kinds are the models by Over.
@@ -29,6 +31,11 @@ var kinds = []struct {
 		factory: func(steer bool) models.Factory {
 			return goroutine.Factory(goroutine.Options{Share: true, Steer: steer})
 		},
+	},
+	Reactor: {
+		name:    reactor.Name,
+		factory: func(steer bool) models.Factory { return reactor.Factory(reactor.Options{Share: true, Steer: steer}) },
+		loops:   true,
 	},
 }
 
