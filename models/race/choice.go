@@ -87,7 +87,7 @@ func (r *Report) floorLine() string {
 		if mean == nil {
 			continue
 		}
-		return fmt.Sprintf("its %s is %s of that of %s, the floor", name, ratioText(mean, lo, hi), s.Model)
+		return fmt.Sprintf("its %s is %s times that of %s, the floor", name, ratioText(mean, lo, hi), s.Model)
 	}
 	return ""
 }

@@ -181,6 +181,11 @@ const (
 	pilotTries  = 3
 )
 
+// paceableCPU is the share of its CPUs that the generator may use in a paced
+// race. Above 0.85 load takes no latency for valid; a race is longer than a
+// pilot, and varies.
+const paceableCPU = 0.75
+
 // pace sets the rate of a paced race. by tells how it was found.
 func (f *field) pace(ctx context.Context, c *load.Comparing) (by string, err error) {
 	c.Plan.Mode, c.Plan.Rate = load.Open, f.o.Rate
@@ -188,34 +193,61 @@ func (f *field) pace(ctx context.Context, c *load.Comparing) (by string, err err
 		return "as asked", nil
 	}
 	pilot := f.comparing()
-	pilot.Rounds, pilot.Slices, pilot.CountSlices = 1, pilotSlices, -1
+	samples, err := f.pilot(ctx, pilot)
+	if err != nil {
+		return "", err
+	}
+	rate, slowest := commonRate(samples)
+	by = fmt.Sprintf("%.0f %% of the %.0f requests a second of %s, the slowest in a saturated race before (limit: %s)", 100*paceShare, slowest.Rate, slowest.Name, slowest.Limit)
+	pilot.Plan.Mode = load.Open
+	for range pilotTries {
+		pilot.Plan.Rate = rate
+		if samples, err = f.pilot(ctx, pilot); err != nil {
+			return "", err
+		}
+		used := 0.0
+		for _, s := range samples {
+			used = max(used, s.GeneratorCPU)
+		}
+		if used <= paceableCPU {
+			break
+		}
+		lower := threeDigits(rate * paceableCPU / used)
+		f.o.Log(fmt.Sprintf("the generator needs %.0f %% of its CPUs for %.0f requests a second, so %.0f are tried", 100*used, rate, lower))
+		by = fmt.Sprintf("which is what the generator can pace; the slowest, %s, reached %.0f in a saturated race before", slowest.Name, slowest.Rate)
+		rate = lower
+	}
+	c.Plan.Rate = rate
+	f.o.Log(fmt.Sprintf("paced at %.0f requests a second: %s", rate, by))
+	return by, nil
+}
+
+// pilot races one short round and returns what each contender did. A round in
+// which one fails is tried again.
+func (f *field) pilot(ctx context.Context, c load.Comparing) ([]*load.Sample, error) {
+	c.Rounds, c.Slices, c.CountSlices = 1, pilotSlices, -1
 	var failed string
 	for try := range pilotTries {
-		pilot.Seed = f.o.Seed + uint64(try)
-		comparison, err := load.Interleave(ctx, pilot, f.contenders()...)
+		c.Seed = f.o.Seed + uint64(try)
+		comparison, err := load.Interleave(ctx, c, f.contenders()...)
 		if err != nil {
 			if ctx.Err() != nil {
-				return "", ctx.Err()
+				return nil, ctx.Err()
 			}
-			return "", badInput("%v", err)
+			return nil, badInput("%v", err)
 		}
 		round := comparison.Rounds[0]
-		if round.Invalid != "" {
-			failed = round.Invalid
-			f.o.Log("the pilot does not count: " + failed)
-			continue
+		if round.Invalid == "" {
+			return round.Samples, nil
 		}
-		rate, slowest := commonRate(round.Samples)
-		c.Plan.Rate = rate
-		by = fmt.Sprintf("%.0f %% of the %.0f requests a second of %s, the slowest in a saturated race before", 100*paceShare, slowest.Rate, slowest.Name)
-		f.o.Log(fmt.Sprintf("paced at %.0f requests a second: %s (limit: %s)", rate, by, slowest.Limit))
-		return by, nil
+		failed = round.Invalid
+		f.o.Log("the pilot does not count: " + failed)
 	}
-	return "", &raceError{fmt.Sprintf("no common rate was found in %d tries (last: %s; -rate sets one)", pilotTries, failed), ErrUndecided}
+	return nil, &raceError{fmt.Sprintf("no common rate was found in %d tries (last: %s; -rate sets one)", pilotTries, failed), ErrUndecided}
 }
 
 // commonRate is the rate at which all contenders can be paced: a share of the
-// capacity of the slowest. Rounded down to three digits, it is easily repeated.
+// capacity of the slowest.
 func commonRate(samples []*load.Sample) (rate float64, slowest *load.Sample) {
 	slowest = slices.MinFunc(samples, func(a, b *load.Sample) int {
 		switch {
@@ -226,12 +258,14 @@ func commonRate(samples []*load.Sample) (rate float64, slowest *load.Sample) {
 		}
 		return 0
 	})
-	rate = paceShare * slowest.Rate
-	if rate >= 1000 {
-		unit := math.Pow(10, math.Floor(math.Log10(rate))-2)
-		rate = math.Floor(rate/unit) * unit
-	}
-	return max(rate, 1), slowest
+	return threeDigits(paceShare * slowest.Rate), slowest
+}
+
+// threeDigits rounds a rate down to three digits, which are easily repeated; it
+// is at least 1.
+func threeDigits(rate float64) float64 {
+	unit := math.Pow(10, math.Floor(math.Log10(max(rate, 100)))-2)
+	return max(1, math.Floor(rate/unit)*unit)
 }
 
 // memory has the memory of each contender measured. One that fails lacks the

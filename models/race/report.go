@@ -124,7 +124,7 @@ func (f *field) report(place testenv.Placement) *Report {
 func (r *Report) fill(c *load.Comparison, f *field) error {
 	r.Comparison, r.Steal, r.Rounds = c, c.Steal, len(c.Rounds)
 	lost := map[string]int{}
-	busy := 0
+	busy, idle := 0, ""
 	for i, round := range c.Rounds {
 		if round.Invalid != "" {
 			r.because("round %d does not count: %s", i+1, round.Invalid)
@@ -136,9 +136,17 @@ func (r *Report) fill(c *load.Comparison, f *field) error {
 		r.RoundsCounted++
 		if ok, why := round.Saturated(); ok {
 			busy++
-		} else if r.State == Saturated && busy == 0 && r.RoundsCounted == 1 {
-			r.because("rates inform only, where not every contender was saturated: round %d, %s", i+1, why)
+		} else {
+			idle = cmp.Or(idle, fmt.Sprintf("in round %d, %s", i+1, why))
 		}
+	}
+	switch {
+	case r.State == Paced:
+		r.because("rates are not compared: the rate is the generator's")
+	case busy < 2:
+		r.because("rates inform only: in %d of %d rounds every contender was saturated (%s)", busy, r.RoundsCounted, cmp.Or(idle, "an interval needs two"))
+	case idle != "":
+		r.because("rates are compared over %d of %d rounds: not in all was every contender saturated (%s)", busy, r.RoundsCounted, idle)
 	}
 	for i, e := range f.entrants {
 		s, err := r.standing(i, e)

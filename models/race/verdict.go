@@ -106,7 +106,7 @@ func (v *Verdict) sentence() string {
 		text = fmt.Sprintf("tie by %s: %s, then %s; no difference is shown", v.Metric, v.Winner, strings.Join(v.Tied, ", "))
 	}
 	if v.Next != "" {
-		text += fmt.Sprintf("; %s takes %s as much as %s", v.Next, ratioText(v.Ratio, v.Lo, v.Hi), v.Winner)
+		text += fmt.Sprintf("; %s takes %s times as much as %s", v.Next, ratioText(v.Ratio, v.Lo, v.Hi), v.Winner)
 	}
 	return text
 }
