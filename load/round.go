@@ -30,7 +30,8 @@ type lane struct {
 const clockStep = 4 * time.Millisecond
 
 // round runs one round; turn numbers it for the order. In the first one a
-// contender that cannot be started or reached is an error.
+// contender that cannot be started or reached is an error; later it is known to
+// be able to.
 func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int, first bool) (r *Round, err error) {
 	k := len(contenders)
 	lanes := make([]*lane, k)
@@ -56,8 +57,10 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 		r.Order = append(r.Order, i)
 		s, err := contenders[i].Start(ctx)
 		if err != nil {
-			err = fmt.Errorf("start %s: %w", contenders[i].Name, err)
-			return c.absent(ctx, r, contenders[i].Name, err, first)
+			if first && ctx.Err() == nil {
+				return nil, fmt.Errorf("start %s: %w", contenders[i].Name, err)
+			}
+			return c.failed(ctx, r, contenders[i].Name, fmt.Errorf("it could not be started: %w", err))
 		}
 		lanes[i] = &lane{name: contenders[i].Name, subject: s}
 	}
@@ -67,7 +70,10 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 		p.Targets = []Target{l.subject.Target()}
 		p.ServerCPUs = l.subject.CPUs()
 		if l.session, err = Dial(ctx, p); err != nil {
-			return c.absent(ctx, r, l.name, fmt.Errorf("%s: %w", l.name, err), first)
+			if first && ctx.Err() == nil {
+				return nil, fmt.Errorf("%s: %w", l.name, err)
+			}
+			return c.failed(ctx, r, l.name, err)
 		}
 	}
 	release := holdGC()
@@ -81,19 +87,19 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 	}
 	for _, l := range lanes {
 		if err := l.mark(ctx); err != nil {
-			return c.failed(ctx, r, l, err)
+			return c.failed(ctx, r, l.name, err)
 		}
 	}
 	seg.duration = c.Slice
 	for n, i := range balanced(k, c.Slices, turn) {
 		seg.seed = c.Plan.Seed + uint64(n) + 1
 		if err := lanes[i].slice(ctx, seg); err != nil {
-			return c.failed(ctx, r, lanes[i], err)
+			return c.failed(ctx, r, lanes[i].name, err)
 		}
 	}
 	for _, i := range r.Order {
 		if err := lanes[i].count(ctx, seg, max(0, c.CountSlices)); err != nil {
-			return c.failed(ctx, r, lanes[i], err)
+			return c.failed(ctx, r, lanes[i].name, err)
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -106,7 +112,7 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 	for i, l := range lanes {
 		s, err := l.sample(ctx, stolen)
 		if err != nil {
-			return c.failed(ctx, r, l, err)
+			return c.failed(ctx, r, l.name, err)
 		}
 		if r.Samples[i] = s; s.Lost > 0 {
 			r.fault(l.name, fmt.Sprintf("%d connections were lost%s", s.Lost, suffix(s.FirstError)))
@@ -119,22 +125,9 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 }
 
 // failed makes a round invalid by the name of the contender that failed.
-func (c *Comparing) failed(ctx context.Context, r *Round, l *lane, err error) (*Round, error) {
+func (c *Comparing) failed(ctx context.Context, r *Round, name string, err error) (*Round, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
-	}
-	r.fault(l.name, err.Error())
-	return r, nil
-}
-
-// absent is what becomes of a round of which a contender could not be started or
-// reached. In the first round that is an error; later it is known to be able to.
-func (c *Comparing) absent(ctx context.Context, r *Round, name string, err error, first bool) (*Round, error) {
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if first {
-		return nil, err
 	}
 	r.fault(name, err.Error())
 	return r, nil
