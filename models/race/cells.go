@@ -97,22 +97,38 @@ func Cells(base Options, list string, state State) ([]CellRace, error) {
 			continue
 		}
 		for _, s := range c.States {
-			if state == "" || s == state {
-				races = append(races, c.race(base, s))
+			if state != "" && s != state {
+				continue
 			}
+			r, err := c.race(base, s)
+			if err != nil {
+				return nil, err
+			}
+			races = append(races, r)
 		}
 	}
 	return races, nil
 }
 
-// race is the cell's race in one state.
-func (c Cell) race(base Options, s State) CellRace {
+// race is the cell's race in one state. Who cannot serve it has no place in it;
+// the cell's own list of models is for groups, not for those named one by one.
+func (c Cell) race(base Options, s State) (CellRace, error) {
 	o := base
 	o.Service, o.Conns, o.Size, o.IdleShare, o.Pipeline, o.State = c.Service, c.Conns, c.Size, c.IdleShare, c.Pipeline, s
 	o.Entrants = slices.DeleteFunc(slices.Clone(o.Entrants), func(e Entrant) bool {
-		return c.Models != nil && !slices.Contains(c.Models, e.Name) && e.Name != base.Baseline
+		return !e.Serves(c.Service) || base.LeaveOut && c.Models != nil && !slices.Contains(c.Models, e.Name) && e.Name != base.Baseline
 	})
-	// Who cannot serve a cell has no place in it, also if it was named.
-	o.LeaveOut = true
-	return CellRace{c, o}
+	here := 0
+	for _, e := range o.Entrants {
+		if e.Missing == "" {
+			here++
+		}
+	}
+	if here < 2 {
+		return CellRace{}, badInput("cell %s: %d of %d models can race in it (want two or more)", c.Name, here, len(base.Entrants))
+	}
+	if _, err := room(here, c.Conns); err != nil {
+		return CellRace{}, fmt.Errorf("cell %s: %w", c.Name, err)
+	}
+	return CellRace{c, o}, nil
 }

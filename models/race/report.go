@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"netbench/load"
@@ -216,9 +217,11 @@ func (r *Report) doubts(s *load.Sample) {
 		return
 	}
 	for _, why := range s.Reasons {
-		prefix := s.Name + ": "
-		if !slices.ContainsFunc(r.Reasons, func(old string) bool { return len(old) > len(prefix) && old[:len(prefix)] == prefix }) {
-			r.because("%s%s", prefix, why)
+		what, _, _ := strings.Cut(why, ": ") // for instance "latency" or "rate, latency, cpu"
+		matters := what == "all" || strings.Contains(what, "cpu") || strings.Contains(what, "latency") && r.State == Paced
+		about := s.Name + ": " + what + ": "
+		if matters && !slices.ContainsFunc(r.Reasons, func(old string) bool { return strings.HasPrefix(old, about) }) {
+			r.because("%s: %s", s.Name, why)
 		}
 	}
 }

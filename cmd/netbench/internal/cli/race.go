@@ -71,10 +71,12 @@ type raceFlags struct {
 	dir    string
 	page   string
 	asJSON bool
+
+	measured map[[2]string]float64 // memory, by model and service
 }
 
 func declareRaceFlags(fs *flag.FlagSet) *raceFlags {
-	f := &raceFlags{}
+	f := &raceFlags{measured: map[[2]string]float64{}}
 	o := &f.o
 	fs.StringVar(&f.models, "models", "all", "`list` of models and groups: "+entrantNames(entrants())+"; "+groupNames())
 	fs.StringVar(&o.Service, "service", "echo", "`service`: "+strings.Join(models.ServiceNames(), ", ")+", with suffixes")
@@ -92,7 +94,7 @@ func declareRaceFlags(fs *flag.FlagSet) *raceFlags {
 	fs.StringVar(&f.cells, "cells", "", "run races that were set up beforehand: `list` of cells and groups ("+race.CellGroups()+"), in place of -service, -conns, -size, -pipeline and -idle")
 	fs.BoolVar(&f.memory, "memory", false, "measure memory for each idle connection too; takes a minute or so for each model")
 	fs.StringVar(&f.dir, "dir", defaultRuns, "`directory` of the run file; '' keeps none")
-	fs.StringVar(&f.page, "markdown", "", "with -cells, write the results as a page to `FILE` too, if all were decided")
+	fs.StringVar(&f.page, "markdown", "", "with -cells, write the results as a page to `FILE` too, if all were held")
 	fs.BoolVar(&f.asJSON, "json", false, "print one JSON object, with -cells an array of them")
 	return f
 }
@@ -161,7 +163,7 @@ func (f *raceFlags) run(ctx context.Context, fs *flag.FlagSet, s Streams) (int, 
 	if e := m.close(err); err == nil {
 		err = e
 	}
-	if exit == results.ExitGood && err == nil && f.page != "" {
+	if ctx.Err() == nil && err == nil && f.page != "" {
 		if e := page.commit(m.markdown(ctx)); e != nil {
 			return results.ExitBadInput, fmt.Errorf("-markdown: %w", e)
 		}
@@ -183,9 +185,17 @@ func (f *raceFlags) races() ([]race.CellRace, error) {
 			}
 		}
 	}
-	if f.memory {
-		f.o.Memory = f.measureMemory
+	races, err := f.heats()
+	for i := range races {
+		if f.memory {
+			races[i].Options.Memory = f.measureMemory(races[i].Options.Service)
+		}
 	}
+	return races, err
+}
+
+// heats are one race, or those of the cells, but for memory.
+func (f *raceFlags) heats() ([]race.CellRace, error) {
 	if f.cells == "" {
 		f.o.State = race.State(f.state)
 		return []race.CellRace{{Options: f.o}}, nil

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"netbench/load"
-	"netbench/models"
 	"netbench/models/memory"
 	"netbench/models/race"
 	"netbench/results"
@@ -128,8 +128,24 @@ func (m *raceMeeting) markdown(ctx context.Context) func(io.Writer) error {
 	}
 }
 
-// measureMemory measures one model at its default steps.
-func (f *raceFlags) measureMemory(ctx context.Context, e race.Entrant) (float64, error) {
+// measureMemory returns what measures one model with a service, at the default
+// steps. A model is measured once, in however many races it runs.
+func (f *raceFlags) measureMemory(service string) func(context.Context, race.Entrant) (float64, error) {
+	service, _, _ = strings.Cut(service, "+") // what computes or waits holds no memory
+	return func(ctx context.Context, e race.Entrant) (float64, error) {
+		about := [2]string{e.Name, service}
+		if known, ok := f.measured[about]; ok {
+			return known, nil
+		}
+		bytes, err := memoryOf(ctx, e, service)
+		if err == nil {
+			f.measured[about] = bytes
+		}
+		return bytes, err
+	}
+}
+
+func memoryOf(ctx context.Context, e race.Entrant, service string) (float64, error) {
 	program := ""
 	if e.Prepare != nil {
 		var err error
@@ -139,7 +155,7 @@ func (f *raceFlags) measureMemory(ctx context.Context, e race.Entrant) (float64,
 	}
 	r, err := memory.Measure(ctx, memory.Subject{
 		Name:   e.Name,
-		Server: testenv.ServerSpec{Model: e.Name, Program: program, Service: f.o.Service, Config: models.Config{}},
+		Server: testenv.ServerSpec{Model: e.Name, Program: program, Service: service},
 	}, memory.Options{})
 	if err != nil {
 		return 0, err
