@@ -20,7 +20,9 @@
 // What a server costs is learned in two ways. From outside, without its doing
 // anything: [Server.CPU], [Server.Quiesce], [Server.Counters]. By asking it over
 // its control channel, which costs it some allocations and system calls:
-// [Server.Stats], [Server.Runtime]. [ReadKernelMemory] tells what the kernel
+// [Server.Stats], [Server.Runtime]. Either way a server of several processes is
+// one server: the former look at its whole process tree, the latter ask a
+// [Family]. [ReadKernelMemory] tells what the kernel
 // spends beside it, of which it keeps account for the host as a whole only.
 //
 // A server lives no longer than the process that started it, however that ends.

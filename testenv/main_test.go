@@ -37,6 +37,13 @@ func TestMain(m *testing.M) {
 				}
 			}()
 		}),
+		"parent": func(c models.Config) (models.Server, error) {
+			s, err := newEcho(c)
+			if err != nil {
+				return nil, err
+			}
+			return &parent{echo: s.(*echo)}, nil
+		},
 		"hoarding": with(func(e *echo) { e.hoard = make([]byte, 64<<20) }),
 	})
 	goleak.VerifyTestMain(m)

@@ -64,7 +64,9 @@ func (s Scenario) Start(ctx context.Context) (*testenv.Server, load.Plan, error)
 		p.CPUs = place.Generator
 	}
 	if spec.Config.MaxConns == 0 {
-		spec.Config.MaxConns = max(s.Plan.Conns+100, 10_000)
+		// Twice as many as there will be: models that divide them among workers
+		// do not get connections in equal parts.
+		spec.Config.MaxConns = max(2*s.Plan.Conns+100, 10_000)
 	}
 	server, err := testenv.StartServer(ctx, spec)
 	if err != nil {
