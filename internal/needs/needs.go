@@ -18,6 +18,8 @@ const (
 	CC   = "cc"   // a C compiler
 	Wrk  = "wrk"  // the load generator of that name
 	Perf = "perf" // the right to count system calls and context switches
+
+	Uring = "io_uring" // a kernel that has it and permits it
 )
 
 // Skip ends a test that lacks what, or fails it if NETBENCH_REQUIRE names that.

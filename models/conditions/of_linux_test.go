@@ -56,6 +56,12 @@ func inFloor(t *testing.T, name string) func(*testenv.ServerSpec) {
 		needs.Skip(t, needs.CC, err)
 	}
 	require.NoError(t, err)
+	if name == floor.Uring {
+		disabled, err := os.ReadFile("/proc/sys/kernel/io_uring_disabled")
+		if err == nil && disabled[0] == '2' {
+			needs.Skip(t, needs.Uring, "kernel.io_uring_disabled is 2")
+		}
+	}
 	return func(s *testenv.ServerSpec) { s.Model, s.Program = name, program }
 }
 

@@ -104,7 +104,11 @@ func (p *process) open() error {
 			if err != nil {
 				return err
 			}
-			p.sets = append(p.sets, set)
+			// A set may have two descriptors, and then they watch the same.
+			same := func(o epollSet) bool { return slices.Equal(o.watched, set.watched) }
+			if !slices.ContainsFunc(p.sets, same) {
+				p.sets = append(p.sets, set)
+			}
 		case target == "anon_inode:[io_uring]":
 			p.rings++
 		}
@@ -162,6 +166,7 @@ func readSet(pid, number int) (epollSet, error) {
 		}
 		set.watched = append(set.watched, fd)
 	}
+	slices.Sort(set.watched)
 	return set, nil
 }
 

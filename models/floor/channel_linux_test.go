@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,16 +54,6 @@ func hear(t *testing.T, in *bufio.Reader, want string) {
 	line, err := in.ReadString('\n')
 	require.NoError(t, err)
 	require.Contains(t, line, want)
-}
-
-func parentOf(t *testing.T, pid int) int {
-	t.Helper()
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	require.NoError(t, err)
-	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	ppid, err := strconv.Atoi(fields[1])
-	require.NoError(t, err)
-	return ppid
 }
 
 func TestCallsAreAnsweredOverTheControlChannel(t *testing.T) {

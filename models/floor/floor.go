@@ -23,11 +23,23 @@
 // call. The options of sockets that a Go server has are thereby the same.
 //
 // A connection whose peer does not read is not read from until all that it is
-// owed is written. c-epoll keeps at most ReadBuffer bytes for it, which is less
-// than MaxPending allows. IdleTimeout is kept by 16 ticks of one timer a loop: a
-// connection is closed after 1 to 1.07 times as long, at 1 ms a tick at the least.
-// At MaxConns, connections wait in the backlog or are closed at once, as OnLimit
-// says. A shutdown drains as [models.Server] asks.
+// owed is written. For it c-epoll keeps at most ReadBuffer bytes, less than
+// MaxPending allows. c-uring receives into buffers that the kernel takes from a ring
+// of the loop; when those that a connection holds exceed MaxPending, its receive is
+// cancelled, and what the kernel has received until then comes on top, which is some
+// 32 buffers. A loop provides as many buffers as were ever needed at once, at most
+// 32,768 or 1 GiB. IdleTimeout is kept by 16 ticks of one timer a loop: a connection
+// is closed after 1 to 1.07 times as long, at 1 ms a tick at the least. At MaxConns,
+// connections wait in the backlog or are closed at once, as OnLimit says. A shutdown
+// drains as [models.Server] asks.
+//
+// c-uring uses what Linux 6.1 has: one thread a ring that alone submits and takes
+// completions (SINGLE_ISSUER, DEFER_TASKRUN), accepts and receives that go on by
+// themselves. Stats.Variant says so. From Linux 5.19 on it does without, which
+// Stats.Fallback says; NETBENCH_URING_TIER=1 in its environment asks for that. Its
+// sockets are ordinary descriptors, not ones of the ring, so that what is true of
+// other servers' sockets can be seen of its own. When it is killed, the kernel takes
+// its rings apart a moment later, and its listener lives as long.
 package floor
 
 import (

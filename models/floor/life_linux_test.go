@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -248,14 +250,53 @@ func TestDeathOfTheParentEndsTheServer(t *testing.T) {
 	})
 }
 
-func TestManyLoopsShareTheConnectionsEvenly(t *testing.T) {
+// switches reads how often each thread of a process has waited.
+func switches(t *testing.T, pid int) map[string]int {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	require.NoError(t, err)
+	all := map[string]int{}
+	for _, file := range files {
+		status, err := os.ReadFile(file)
+		require.NoError(t, err)
+		_, after, found := strings.Cut(string(status), "\nvoluntary_ctxt_switches:")
+		require.True(t, found)
+		var n int
+		_, err = fmt.Sscan(after, &n)
+		require.NoError(t, err)
+		all[file] = n
+	}
+	return all
+}
+
+func TestConnectionsAreDealtOutToAllLoopsInTurn(t *testing.T) {
 	each(t, func(t *testing.T, model string) {
-		s := start(t, model, models.Config{Loops: 4})
-		assert.Equal(t, 5, snapshot(t, s).Threads, "one each, and one for the control channel")
-		for i := range 40 {
-			exchange(t, dial(t, s), fmt.Sprint("connection ", i))
+		const loops, exchanges = 4, 20
+		s := start(t, model, models.Config{Loops: loops, IdleTimeout: models.NoLimit})
+		var conns []*net.TCPConn
+		for range 2 * loops {
+			nc := dial(t, s)
+			exchange(t, nc, "hello")
+			conns = append(conns, nc)
 		}
-		assert.EqualValues(t, 40, snapshot(t, s).Server.Active)
-		assert.Equal(t, os.Getpid(), parentOf(t, s.PID()))
+		served := map[string]int{}
+		for _, nc := range conns {
+			require.NoError(t, s.Quiesce(t.Context()))
+			before := switches(t, s.PID())
+			assert.Len(t, before, loops+1, "threads: one for each loop and one for the control channel")
+			for range exchanges {
+				exchange(t, nc, "hello")
+				require.NoError(t, s.Quiesce(t.Context()))
+			}
+			for thread, n := range switches(t, s.PID()) {
+				if n-before[thread] >= exchanges {
+					served[thread]++
+				}
+			}
+		}
+		assert.Len(t, served, loops)
+		for thread, n := range served {
+			assert.Equal(t, 2, n, thread)
+		}
 	})
 }

@@ -8,9 +8,11 @@ import (
 	"net"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"netbench/internal/cc"
 	"netbench/internal/needs"
@@ -22,15 +24,29 @@ import (
 
 const patience = 20 * time.Second
 
-// build compiles a model, or skips the test.
+// build compiles a model, or skips the test where it cannot run.
 func build(t *testing.T, name string) string {
 	t.Helper()
+	if name == floor.Uring {
+		needUring(t)
+	}
 	program, err := floor.Build(t.Context(), name)
 	if errors.Is(err, cc.ErrNoCompiler) {
 		needs.Skip(t, needs.CC, err)
 	}
 	require.NoError(t, err)
 	return program
+}
+
+// needUring skips the test where the kernel has no io_uring, or forbids it.
+func needUring(t *testing.T) {
+	t.Helper()
+	params := make([]byte, 120) // struct io_uring_params, all zero
+	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 8, uintptr(unsafe.Pointer(&params[0])), 0)
+	if errno != 0 {
+		needs.Skip(t, needs.Uring, errno)
+	}
+	require.NoError(t, unix.Close(int(fd)))
 }
 
 // start starts a server that has to be gone, in order, when the test ends.

@@ -247,6 +247,7 @@ static void arm(struct loop *l)
 static void give(struct loop *l, int fd)
 {
 	struct conn *c = &table[fd];
+	await_end(&c->owner);
 	c->phase = SERVING;
 	c->tick = l->tick;
 	if (fd > highest)
@@ -258,7 +259,7 @@ static void give(struct loop *l, int fd)
 	atomic_store_explicit(&c->owner, l->number, memory_order_release);
 	struct epoll_event e = {.events = EPOLLIN, .data.u64 = (uint64_t)fd};
 	if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e))
-		end(l, fd, true);
+		end(&loops[0], fd, true); /* counted by this loop, not by l's thread */
 	else
 		arm(l);
 }

@@ -257,6 +257,18 @@ static void check_drained(void)
 		die("event counter: %s", strerror(errno));
 }
 
+/*
+ * await_end is for whoever gives a descriptor's place in the table to its next
+ * connection. The loop that ended the last one has emptied the place before it
+ * closed the descriptor, so this never waits; it makes the order that the kernel
+ * keeps one that the language knows of.
+ */
+static inline void await_end(atomic_int *owner)
+{
+	while (atomic_load_explicit(owner, memory_order_acquire))
+		sched_yield();
+}
+
 /* table_of makes a table with a place for every descriptor that can be open. Its
  * pages are there once they are used. */
 static void *table_of(size_t size, size_t *places)

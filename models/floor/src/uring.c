@@ -231,7 +231,9 @@ static void received(struct loop *l, int fd, int result, unsigned flags)
 		c->ended = true;
 	} else if (result == -ENOBUFS) {
 		/* It waits for its own buffers, for new ones, or for those of others. */
-		if (!c->held && !c->closing && !grow(&l->ring)) {
+		if (c->held) {
+			count(&l->counters->paused, 1);
+		} else if (!c->closing && !grow(&l->ring)) {
 			c->starved = true;
 			l->starved++;
 		}
@@ -292,6 +294,7 @@ static void arm(struct loop *l)
 static void given(struct loop *l, int fd)
 {
 	struct conn *c = &table[fd];
+	await_end(&c->owner);
 	memset((char *)c + sizeof c->owner, 0, sizeof *c - sizeof c->owner);
 	c->tick = l->tick;
 	atomic_store_explicit(&c->owner, l->number, memory_order_release);
@@ -540,8 +543,17 @@ static void completed(struct loop *l, const struct io_uring_cqe *e)
 		acceptor.resting = false;
 		accept_more(l);
 		break;
-	case HANDED_OVER: /* only failures come here */
-		die("message to the ring of another loop: %s", strerror(-e->res));
+	case HANDED_OVER: /* only failures come here: the other ring lacks room */
+		if (fd < 0) {
+			message_to(l, &loops[0], tag(ROOM, 0), 0);
+			break;
+		}
+		count(&l->counters->conn_errors, 1);
+		close(fd);
+		atomic_fetch_sub(&server.active, 1);
+		resume_accepting(l);
+		check_drained();
+		break;
 	case CANCELLED: /* what was to be cancelled had completed */
 		break;
 	}
