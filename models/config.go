@@ -64,7 +64,8 @@ type Config struct {
 	Loops int
 
 	// Listeners is the number of sockets that share the address, 0 to 1024; 0
-	// means 1. More than one needs SO_REUSEPORT.
+	// means 1, and to models that are made to share (models/reuseport) one for
+	// each CPU. More than one needs SO_REUSEPORT.
 	Listeners int
 
 	// Backlog is the length of the queue of connections that nobody has

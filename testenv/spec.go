@@ -69,8 +69,9 @@ type ServerSpec struct {
 	// Env are further variables, "NAME=value".
 	Env []string `json:"env,omitempty"`
 
-	// CPUProfile is a file that the server writes a CPU profile of its whole
-	// life to, when it is stopped; "" for none. Profiling costs CPU time.
+	// CPUProfile is a file that the server's first process writes a CPU profile
+	// of its whole life to, when it is stopped; "" for none. Profiling costs CPU
+	// time.
 	CPUProfile string `json:"cpu_profile,omitempty"`
 
 	// StartTimeout bounds the time until the server listens; 0 means 10 s.

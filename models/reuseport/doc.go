@@ -38,6 +38,9 @@
 //     while another one is not, and its further connections then wait or are
 //     rejected: allow for twice as many as are expected.
 //   - Each worker has its share of GOMAXPROCS.
+//   - Workers ignore SIGTERM and interrupts, which service managers may send to
+//     all processes at once: it is the supervisor that drains them. SIGKILL has
+//     one restarted.
 //   - Stats asks the workers. What a worker that was killed had counted since it
 //     was last asked is lost. Active, IdleClosed and so on are sums;
 //     Stats.Restarts counts the workers started in place of ones that had died.

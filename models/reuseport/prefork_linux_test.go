@@ -333,6 +333,41 @@ func TestShutdownThatIsOutOfTimeCutsAndSaysSo(t *testing.T) {
 	require.False(t, errors.Is(err, os.ErrDeadlineExceeded), "the connection is still open")
 }
 
+func TestAWorkerThatIsStoppedHoldsShutdownUpNoLongerThanItsContext(t *testing.T) {
+	f := start(t, PreforkOptions{}, models.Config{Listeners: 2})
+	require.NoError(t, syscall.Kill(f.pids()[1], syscall.SIGSTOP))
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, f.Shutdown(ctx), context.DeadlineExceeded)
+	require.ErrorIs(t, <-f.served, models.ErrServerClosed)
+	f.served <- nil // for the cleanup
+}
+
+func TestCloseWhileWorkersDieAndAreRestartedLeavesNothing(t *testing.T) {
+	for i := range 8 {
+		f := start(t, PreforkOptions{}, models.Config{Listeners: 2})
+		for _, pid := range f.pids() {
+			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+		}
+		<-time.After(time.Duration(i) * 4 * time.Millisecond) // later and later in the course of the restart
+		require.NoError(t, f.Close())
+		own, err := ptree.Processes(os.Getpid())
+		require.NoError(t, err)
+		assert.Len(t, own, 1, "workers are left")
+	}
+}
+
+func TestServeIsCalledOnce(t *testing.T) {
+	f := start(t, PreforkOptions{}, models.Config{Listeners: 1})
+	require.Eventually(t, func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.supervisor.served
+	}, patience, time.Millisecond)
+	err := f.Serve()
+	require.ErrorContains(t, err, "twice")
+}
+
 func TestMaxConnsIsDividedAmongTheWorkers(t *testing.T) {
 	eachPrefork(t, func(t *testing.T, o PreforkOptions) {
 		f := start(t, o, models.Config{Listeners: 2, MaxConns: 3, OnLimit: models.Reject})
