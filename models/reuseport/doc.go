@@ -48,6 +48,6 @@
 //
 // The conformance suite runs services of its own in the process of the test,
 // which steers them while they run. They have no name to travel by, so the suite
-// cannot judge prefork; it judges the worker's model, and the tests here judge
-// the family as processes.
+// judges the worker's model, but prefork only by those of its rules to which the
+// common echo will do; the tests here judge the family as processes.
 package reuseport
