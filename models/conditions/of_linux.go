@@ -23,6 +23,10 @@ const (
 	// has a probability of 3 in 100,000.
 	probes = 16
 
+	// attempts is how often the size of a read is looked at, should a thread read
+	// that was made after the look began.
+	attempts = 3
+
 	// limit bounds one look at a server.
 	limit = 20 * time.Second
 )
@@ -153,18 +157,23 @@ func (c *Conditions) inspect(tree *tree, clients []*net.TCPConn) error {
 // measureRead lets a block wait for the stopped server, and looks at how much of
 // it one read takes. Where that cannot be watched, it is unknown.
 func (c *Conditions) measureRead(server *testenv.Server, nc *net.TCPConn) error {
-	var failed error
-	n, err := counters.LargestRead(server.PID(), func() error {
-		failed = exchangeBlock(server, nc)
-		return failed
-	})
-	switch {
-	case failed != nil:
-		return failed
-	case err != nil:
+	for range attempts {
+		var failed error
+		n, err := counters.LargestRead(server.PID(), func() error {
+			failed = exchangeBlock(server, nc)
+			return failed
+		})
+		if failed != nil {
+			return failed
+		}
+		if err == nil {
+			c.ReadSize, c.NoReadSize = n, ""
+			return nil
+		}
 		c.NoReadSize = err.Error()
-	default:
-		c.ReadSize = n
+		if !errors.Is(err, counters.ErrNoReads) {
+			return nil
+		}
 	}
 	return nil
 }

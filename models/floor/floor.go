@@ -29,7 +29,7 @@
 // cancelled, and what the kernel has received until then comes on top, which is some
 // 32 buffers. A loop provides as many buffers as were ever needed at once, at most
 // 32,768 or 1 GiB. IdleTimeout is kept by 16 ticks of one timer a loop: a connection
-// is closed after 1 to 1.07 times as long, at 1 ms a tick at the least. At MaxConns,
+// is closed after 1 to 1.07 times as long, and 16 ms at the earliest. At MaxConns,
 // connections wait in the backlog or are closed at once, as OnLimit says. A shutdown
 // drains as [models.Server] asks.
 //

@@ -255,7 +255,9 @@ static void call(struct text *t, long long id, const char *op, struct json body)
 		put(t, "}");
 		send_line(t);
 	} else if (!strcmp(op, "collect")) {
+#ifdef __GLIBC__ /* others have nothing to give back by call */
 		malloc_trim(0);
+#endif
 		reply_nothing(t, id);
 	} else if (!strcmp(op, "shutdown")) {
 		long long within = 0;
@@ -355,7 +357,9 @@ int main(void)
 		die("this program is started by netbench, which gives it a control channel (run netbench -models %s)", PROGRAM);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NAME, "nb-" PROGRAM);
-	mallopt(M_ARENA_MAX, 1); /* connections come and go on several threads, but seldom */
+#ifdef __GLIBC__
+	mallopt(M_ARENA_MAX, 1); /* what is owed is allocated on several threads, but seldom */
+#endif
 	if (sched_getaffinity(0, sizeof server.cpus, &server.cpus))
 		die("CPU set: %s", strerror(errno));
 	greet();
