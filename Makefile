@@ -7,12 +7,13 @@ COUNT     ?= 3
 PKGS      ?= ./models/goroutine
 RUNS      ?= results/runs
 ROUNDS    ?= 12
+MODELS    ?= all
 MEASURING  = ^TestAnOpenLoopTellsOfAFreezeWhatAClosedLoopHides$$
 NETBENCH   = bin/netbench
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale proof-generator proof-interleave-twins proof-interleave-slower
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale proof-generator proof-interleave-twins proof-interleave-slower race proof-race
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -59,6 +60,9 @@ clean: ## remove what was built; runs stay
 	rm -rf bin
 	$(GO) clean -testcache
 
+race: build ## race all models at 100 x 64 B and 1000 x 1 KiB, saturated and paced: MODELS, ROUNDS
+	@$(NETBENCH) race -cells standard -models $(MODELS) -rounds $(ROUNDS) -dir $(RUNS)
+
 scale: ## tier ci: 15,000 connections in one process, 60,000 over several
 	$(GO) test -tags ci -count=1 -v -run '^TestScale' ./models/goroutine
 
@@ -70,3 +74,6 @@ proof-interleave-twins: ## tier proof: 48 rounds of two copies of a server; writ
 
 proof-interleave-slower: ## tier proof: a server with 5 % more work, both ways; writes docs/interleave-slower.md
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofInterleaveSlower' ./models/goroutine
+
+proof-race: build ## tier proof: all loads, and which model to choose for each; writes docs/race.md
+	$(NETBENCH) race -cells all -models $(MODELS) -rounds $(ROUNDS) -dir $(RUNS) -markdown docs/race.md

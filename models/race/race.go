@@ -28,6 +28,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.resolveService(); err != nil {
 		return nil, err
 	}
+	if err := o.checkPlan(ctx, place); err != nil {
+		return nil, err
+	}
 	f, err := o.field(ctx)
 	if err != nil {
 		return nil, err
@@ -78,6 +81,22 @@ func (o *Options) place() (testenv.Placement, error) {
 		return *place, badInput("a race needs two CPUs or more, so that servers and generator have their own (%s)", place.Reason)
 	}
 	return *place, nil
+}
+
+// checkPlan has load look at what contenders will be driven with, before one is
+// started.
+func (o *Options) checkPlan(ctx context.Context, place testenv.Placement) error {
+	scheme, path := scheme(o.Service)
+	target, err := load.ParseTarget(ctx, scheme+"://127.0.0.1:1"+path)
+	if err != nil {
+		return badInput("%v", err)
+	}
+	p := (&field{o: *o, place: place}).comparing().Plan
+	p.Targets = []load.Target{target}
+	if _, err := p.Normalize(); err != nil {
+		return badInput("%v", err)
+	}
+	return nil
 }
 
 // field is who races, once all is prepared.
@@ -214,7 +233,7 @@ func (f *field) pace(ctx context.Context, c *load.Comparing) (by string, err err
 		}
 		lower := threeDigits(rate * paceableCPU / used)
 		f.o.Log(fmt.Sprintf("the generator needs %.0f %% of its CPUs for %.0f requests a second, so %.0f are tried", 100*used, rate, lower))
-		by = fmt.Sprintf("which is what the generator can pace; the slowest, %s, reached %.0f in a saturated race before", slowest.Name, slowest.Rate)
+		by = fmt.Sprintf("what the generator can pace; the slowest, %s, reached %.0f in a saturated race before", slowest.Name, slowest.Rate)
 		rate = lower
 	}
 	c.Plan.Rate = rate

@@ -27,6 +27,8 @@ type Verdict struct {
 	Lo    *float64 `json:"lo"`
 	Hi    *float64 `json:"hi"`
 
+	Uncompared []string `json:"uncompared"` // those without two values to compare
+
 	Text string `json:"text"` // all of it in a sentence
 }
 
@@ -65,7 +67,7 @@ func (r *Report) judge() {
 // decide fills in the verdict.
 func (r *Report) decide() {
 	metric, name := r.metric()
-	r.Verdict = Verdict{Metric: name, Tied: []string{}}
+	r.Verdict = Verdict{Metric: name, Tied: []string{}, Uncompared: []string{}}
 	v := &r.Verdict
 	type rival struct {
 		s     Standing
@@ -76,8 +78,10 @@ func (r *Report) decide() {
 		if s.Kind == Floor || s.Informs {
 			continue
 		}
-		if value := geometric(r.Comparison.Values(s.index, metric)); value != nil {
-			rivals = append(rivals, rival{s, value})
+		if values := r.Comparison.Values(s.index, metric); len(values) >= 2 {
+			rivals = append(rivals, rival{s, geometric(values)})
+		} else {
+			v.Uncompared = append(v.Uncompared, s.Model)
 		}
 	}
 	slices.SortStableFunc(rivals, func(a, b rival) int { return compareAbsent(a.value, b.value) })
@@ -90,7 +94,9 @@ func (r *Report) decide() {
 	for _, other := range rivals[1:] {
 		ratio := r.Comparison.Ratio(best.index, other.s.index, metric)
 		switch {
-		case ratio.N < 2 || ratio.Lo <= 1:
+		case ratio.N < 2: // there are values, not of the same rounds
+			v.Uncompared = append(v.Uncompared, other.s.Model)
+		case ratio.Lo <= 1:
 			v.Tied = append(v.Tied, other.s.Model)
 		case v.Next == "":
 			v.Next = other.s.Model
@@ -107,6 +113,9 @@ func (v *Verdict) sentence() string {
 	}
 	if v.Next != "" {
 		text += fmt.Sprintf("; %s takes %s times as much as %s", v.Next, ratioText(v.Ratio, v.Lo, v.Hi), v.Winner)
+	}
+	if len(v.Uncompared) > 0 {
+		text += "; not compared: " + strings.Join(v.Uncompared, ", ")
 	}
 	return text
 }
