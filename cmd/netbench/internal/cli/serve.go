@@ -12,6 +12,7 @@ import (
 
 	"netbench/models"
 	"netbench/models/goroutine"
+	"netbench/models/reactor"
 	"netbench/models/reuseport"
 	"netbench/results"
 )
@@ -19,6 +20,7 @@ import (
 // Models are all models that netbench knows, by the name that users type.
 func Models() map[string]models.Factory {
 	all := goroutine.Models()
+	maps.Copy(all, reactor.Models())
 	maps.Copy(all, reuseport.Models())
 	return all
 }
