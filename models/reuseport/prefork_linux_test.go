@@ -335,7 +335,7 @@ func TestShutdownThatIsOutOfTimeCutsAndSaysSo(t *testing.T) {
 
 func TestAWorkerThatIsStoppedHoldsShutdownUpNoLongerThanItsContext(t *testing.T) {
 	f := start(t, PreforkOptions{}, models.Config{Listeners: 2})
-	require.NoError(t, syscall.Kill(f.pids()[1], syscall.SIGSTOP))
+	require.NoError(t, f.places[1].current().Freeze())
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, f.Shutdown(ctx), context.DeadlineExceeded)
