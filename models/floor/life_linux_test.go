@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"netbench/load"
 	"netbench/models"
 	"netbench/testenv"
 )
@@ -298,5 +299,20 @@ func TestConnectionsAreDealtOutToAllLoopsInTurn(t *testing.T) {
 		for thread, n := range served {
 			assert.Equal(t, 2, n, thread)
 		}
+	})
+}
+
+func TestNobodyIsForgottenWhenManyComeAndGoAtMaxConns(t *testing.T) {
+	each(t, func(t *testing.T, model string) {
+		s := start(t, model, models.Config{Loops: 3, MaxConns: 5})
+		target, err := load.ParseTarget(t.Context(), "tcp://"+s.Addr())
+		require.NoError(t, err)
+		r, err := load.Run(t.Context(), load.Plan{
+			Targets: []load.Target{target}, Mode: load.Connect, Conns: 40, Requests: 2000, Duration: patience, Pause: time.Millisecond,
+		})
+		require.NoError(t, err)
+		assert.EqualValues(t, 2000, r.Answered)
+		assert.Zero(t, r.Lost)
+		eventually(t, s, func(st models.Stats) bool { return st.Active == 0 }, "all have gone")
 	})
 }

@@ -155,3 +155,46 @@ func TestHalfCloseGetsAllBytesAndThenTheEndOfTheStream(t *testing.T) {
 		}
 	})
 }
+
+func TestReadBuffersOfEverySizeServe(t *testing.T) {
+	each(t, func(t *testing.T, model string) {
+		for _, size := range []int{1, 7, 4096, 1 << 20, 16 << 20} {
+			s := start(t, model, models.Config{Loops: 1, ReadBuffer: size})
+			nc := dial(t, s)
+			sent := bytes.Repeat([]byte("0123456789"), 10_000)
+			go func() {
+				_, _ = nc.Write(sent)
+				_ = nc.CloseWrite()
+			}()
+			got, err := io.ReadAll(nc)
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(sent, got), "%d of %d bytes with a buffer of %d", len(got), len(sent), size)
+		}
+	})
+}
+
+func TestEveryAddressOfTCPIsListenedOn(t *testing.T) {
+	type place struct{ network, address string }
+	places := map[place]string{
+		{"", ""}:                "127.0.0.1:",
+		{"tcp4", "localhost:0"}: "127.0.0.1:",
+		{"tcp4", "127.0.0.2:0"}: "127.0.0.2:",
+		{"tcp4", ":0"}:          "0.0.0.0:",
+		{"tcp", "127.0.0.1:0"}:  "127.0.0.1:",
+	}
+	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
+		l.Close()
+		places[place{"tcp6", ""}] = "[::1]:"
+		places[place{"tcp", "[::1]:0"}] = "[::1]:"
+	}
+	for p, want := range places {
+		t.Run(p.network+" "+p.address, func(t *testing.T) {
+			each(t, func(t *testing.T, model string) {
+				s := start(t, model, models.Config{Loops: 1, Network: p.network, Address: p.address})
+				assert.Contains(t, s.Addr(), want)
+				assert.Equal(t, "tcp", s.Network())
+				exchange(t, dial(t, s), "hello")
+			})
+		})
+	}
+}

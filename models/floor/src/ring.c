@@ -20,7 +20,7 @@ static const struct tier {
 } tiers[] = {
 	{IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, true, "single-issuer, defer-taskrun, multishot receive", ""},
 	{IORING_SETUP_COOP_TASKRUN, false, "coop-taskrun, receive armed each time",
-	 "IORING_SETUP_DEFER_TASKRUN is not there (Linux 6.1 has it), so receives are armed one by one and pauses are not counted"},
+	 "IORING_SETUP_DEFER_TASKRUN is not there (Linux 6.1 has it), so receives are armed one by one"},
 };
 
 struct ring {

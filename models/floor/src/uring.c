@@ -38,6 +38,7 @@ struct conn {
 	bool closing : 1;   /* when nothing is under way */
 	bool failed : 1;    /* by an error */
 	bool starved : 1;   /* there was no buffer for it */
+	bool stuck : 1;     /* what it sends has to wait */
 	uint32_t from;      /* what is sent already of the first buffer */
 	uint64_t total;     /* bytes received */
 	uint64_t mark;      /* draining: total that is to be answered; lingering: when it ends, in ms */
@@ -126,6 +127,10 @@ static void send_on(struct loop *l, struct conn *c, int fd)
 	s->addr = (uint64_t)(uintptr_t)(r->memory + (size_t)c->head * r->size + c->from);
 	s->len = n;
 	s->msg_flags = MSG_NOSIGNAL;
+	/* Where each receive is armed anew, reads pause when a send has to wait, which
+	 * only a send that does not shows. */
+	if (unlikely(!l->tier->multishot && !c->stuck))
+		s->msg_flags |= MSG_DONTWAIT;
 	c->sending = true;
 }
 
@@ -249,11 +254,16 @@ static void sent(struct loop *l, int fd, int result)
 	struct conn *c = &table[fd];
 	c->sending = false;
 	if (unlikely(result < 0)) {
+		if (result == -EAGAIN && !c->stuck) {
+			c->stuck = true;
+			count(&l->counters->paused, 1);
+		}
 		if (result != -EINTR && result != -EAGAIN && !c->closing)
 			c->failed = true;
 	} else {
 		count(&l->counters->bytes_out, (unsigned)result);
 		c->tick = l->tick;
+		c->stuck = false;
 		for (unsigned n = (unsigned)result; n > 0;) {
 			unsigned left = l->length[c->head] - c->from;
 			if (n < left) {
