@@ -286,6 +286,16 @@ func TestTooManyDeathsEndServeWithTheLastWords(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+func TestWithoutRestartsTheFirstDeathEndsServe(t *testing.T) {
+	f := start(t, PreforkOptions{Deaths: -1}, models.Config{Listeners: 2})
+	require.NoError(t, syscall.Kill(f.pids()[1], syscall.SIGKILL))
+	err := <-f.served
+	f.served <- nil // for the cleanup
+	require.ErrorContains(t, err, "at most 0 are restarted; the last was worker 1")
+	require.ErrorContains(t, err, "signal: killed")
+	require.Zero(t, f.Stats().Restarts)
+}
+
 func TestShutdownAnswersEveryRequestOfAllWorkers(t *testing.T) {
 	eachPrefork(t, func(t *testing.T, o PreforkOptions) {
 		service, err := models.ParseService("echo+wait=200ms")
