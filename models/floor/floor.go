@@ -45,7 +45,7 @@ package floor
 import (
 	"bytes"
 	"context"
-	_ "embed"
+	"embed"
 	"fmt"
 	"runtime"
 	"slices"
@@ -61,31 +61,13 @@ const (
 	Uring = "c-uring"
 )
 
-var (
-	//go:embed src/json.c
-	sourceJSON []byte
-	//go:embed src/server.c
-	sourceServer []byte
-	//go:embed src/epoll.c
-	sourceEpoll []byte
-	//go:embed src/ring.c
-	sourceRing []byte
-	//go:embed src/uring.c
-	sourceUring []byte
-	//go:embed src/control.c
-	sourceControl []byte
-)
+//go:embed src/*.c
+var sources embed.FS
 
-// engines are the parts in which the programs differ.
-var engines = map[string][]part{
-	Epoll: {{"epoll.c", sourceEpoll}},
-	Uring: {{"ring.c", sourceRing}, {"uring.c", sourceUring}},
-}
-
-// part is one of the files that make up a program.
-type part struct {
-	name   string
-	source []byte
+// parts are the files of each program, in order.
+var parts = map[string][]string{
+	Epoll: {"json.c", "server.c", "epoll.c", "epoll_accept.c", "epoll_run.c", "control.c"},
+	Uring: {"json.c", "server.c", "ring.c", "uring.c", "uring_accept.c", "uring_run.c", "control.c"},
 }
 
 // Names returns the names of the models of this package.
@@ -114,13 +96,17 @@ func Build(ctx context.Context, name string) (program string, err error) {
 // source puts a program together in one file. The lines that the compiler names
 // are those of the files that it was made of.
 func source(name string) (cc.Program, error) {
-	engine, known := engines[name]
+	files, known := parts[name]
 	if !known {
 		return cc.Program{}, fmt.Errorf("unknown model %q (the C floor has %s)", name, strings.Join(Names(), ", "))
 	}
 	var all bytes.Buffer
-	for _, p := range slices.Concat([]part{{"json.c", sourceJSON}, {"server.c", sourceServer}}, engine, []part{{"control.c", sourceControl}}) {
-		fmt.Fprintf(&all, "#line 1 %q\n%s", p.name, p.source)
+	for _, file := range files {
+		text, err := sources.ReadFile("src/" + file)
+		if err != nil {
+			return cc.Program{}, err // no file of that name was embedded
+		}
+		fmt.Fprintf(&all, "#line 1 %q\n%s", file, text)
 	}
 	return cc.Program{
 		Name: name, Source: all.Bytes(), Libs: []string{"-pthread"},
