@@ -132,3 +132,14 @@ func TestCellsAreTheRacesOfTheirNamesAndGroups(t *testing.T) {
 	assert.ErrorContains(t, err, "cell http: 1 of 2 models can race in it")
 	assert.True(t, strings.HasPrefix(race.CellGroups(), "all, standard, further, "))
 }
+
+func TestSlicesAreLongEnoughForEachActiveConnection(t *testing.T) {
+	for _, tc := range []struct {
+		conns int
+		idle  float64
+		slice time.Duration
+	}{{100, 0, 100 * time.Millisecond}, {2000, 0, 100 * time.Millisecond}, {10_000, 0, 500 * time.Millisecond}, {10_000, 0.8, 100 * time.Millisecond}} {
+		o := race.Options{Entrants: two(), Conns: tc.conns, IdleShare: tc.idle}
+		assert.Equal(t, tc.slice, race.SliceOf(o), "%+v", tc)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"strings"
-	"time"
 
 	"netbench/internal/cpu"
 	"netbench/models"
@@ -85,8 +84,8 @@ func declareRaceFlags(fs *flag.FlagSet) *raceFlags {
 	fs.IntVar(&o.Pipeline, "pipeline", 1, "requests outstanding on one connection (`number`)")
 	fs.Float64Var(&o.IdleShare, "idle", 0, "`share` of the connections, 0 to 1, that are held without traffic")
 	fs.IntVar(&o.Rounds, "rounds", race.DefaultRounds, "rounds, each with fresh processes (`number`)")
-	fs.DurationVar(&o.Slice, "slice", race.DefaultSlice, "`length` of a slice")
-	fs.IntVar(&o.Slices, "slices", 0, "slices of each model in a round (`number`), rounded up to a multiple of twice the models; 20 unless given")
+	fs.DurationVar(&o.Slice, "slice", 0, "`length` of a slice; 100ms unless given, and more with more than 2000 active connections")
+	fs.IntVar(&o.Slices, "slices", 0, "slices of each model in a round (`number`), rounded up to a multiple of twice the models; 20 unless given, fewer if they are longer")
 	fs.StringVar(&f.state, "state", "saturated", "`state`: saturated or paced; with -cells both unless given")
 	fs.Float64Var(&o.Rate, "rate", 0, "the common rate in state paced, requests a second (`number`); found unless given")
 	fs.StringVar(&o.Baseline, "baseline", "", "`model` that ratios refer to; goroutine, or else the first, unless given")
@@ -217,10 +216,4 @@ func (f *raceFlags) createRun(ctx context.Context, place testenv.Placement) (*re
 	}
 	print.ServerCPUs, print.GeneratorCPUs = cpu.Format(place.Server), cpu.Format(place.Generator)
 	return results.Create(f.dir, print)
-}
-
-// longestRound is a guess of how long a round takes, for people who wait.
-func longestRound(o race.Options, k int) time.Duration {
-	slices := max(o.Slices, 20) + 2
-	return time.Duration(k) * (time.Duration(slices)*o.Slice + time.Second)
 }

@@ -53,7 +53,7 @@ func (m *raceMeeting) one(ctx context.Context, cell race.CellRace, i, of int) (e
 	if of > 1 {
 		fmt.Fprintf(m.s.Err, "race %d of %d: %s\n", i+1, of, cell.Title())
 	}
-	progress := newRaceProgress(m.s.Err, longestRound(o, len(o.Entrants)))
+	progress := newRaceProgress(m.s.Err)
 	defer progress.stop()
 	o.Log, o.Progress = progress.line, progress.round
 	r, err := race.Run(ctx, o)
@@ -169,7 +169,6 @@ type raceProgress struct {
 	w        io.Writer
 	terminal bool
 	width    int
-	guess    time.Duration // of a round
 	lines    chan string
 	rounds   chan roundDone
 	quit     chan struct{}
@@ -182,8 +181,8 @@ type roundDone struct {
 	why   string // it does not count
 }
 
-func newRaceProgress(w io.Writer, guess time.Duration) *raceProgress {
-	p := &raceProgress{w: w, guess: guess, lines: make(chan string), rounds: make(chan roundDone), quit: make(chan struct{}), gone: make(chan struct{})}
+func newRaceProgress(w io.Writer) *raceProgress {
+	p := &raceProgress{w: w, lines: make(chan string), rounds: make(chan roundDone), quit: make(chan struct{}), gone: make(chan struct{})}
 	p.width, p.terminal = terminal(w)
 	go p.show()
 	return p
@@ -212,7 +211,7 @@ func (p *raceProgress) show() {
 	defer tick.Stop()
 	var last roundDone
 	began := time.Now()
-	guess := p.guess
+	var guess time.Duration // of a round
 	clear := func() {
 		if p.terminal {
 			fmt.Fprint(p.w, "\r\x1b[K")
@@ -236,7 +235,7 @@ func (p *raceProgress) show() {
 			if !p.terminal || last.of > 0 && last.n == last.of {
 				continue
 			}
-			text := fmt.Sprintf("round %d: %.0f s of about %.0f s", last.n+1, time.Since(began).Seconds(), guess.Seconds())
+			text := fmt.Sprintf("round 1, for %.0f s", time.Since(began).Seconds())
 			if last.of > 0 {
 				left := time.Duration(last.of-last.n)*guess - time.Since(began)
 				text = fmt.Sprintf("round %d of %d, about %v left", last.n+1, last.of, max(left, 0).Round(time.Second))
