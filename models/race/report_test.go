@@ -169,6 +169,16 @@ func TestFewerThanTwoRoundsDecideNothing(t *testing.T) {
 	assert.Equal(t, 1, r.standingOf("reactor").LostRounds)
 }
 
+func TestARaceWithoutARoundHasNoTable(t *testing.T) {
+	r := fictional(t, Options{Entrants: entrantsOf4(), Rounds: 2}, nil, nil)
+	var b bytes.Buffer
+	require.NoError(t, r.Print(&b))
+	assert.NotContains(t, b.String(), "cpu/req")
+	assert.NotContains(t, b.String(), "syscalls")
+	assert.Contains(t, b.String(), "0 of 2 rounds count")
+	assert.Contains(t, b.String(), "undecided")
+}
+
 func TestTheWinnerIsClearOfTheNextOrTheTieIsNamed(t *testing.T) {
 	informing := Entrant{Name: "gnet-recommended", Kind: Peer, Informs: true}
 	at := func(cpu float64) made { return made{cpu: cpu, rate: 1, busy: 1} }

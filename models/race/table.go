@@ -46,9 +46,11 @@ func sizeText(size int) string {
 func (r *Report) Print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d of %d rounds count, seed %d\n\n", r.Title(), r.RoundsCounted, r.Rounds, r.Seed)
-	head, rows := r.rows()
-	writeAligned(&b, head, rows)
-	fmt.Fprintf(&b, "\nRatios are to %s, with 95 %% intervals; ~ is a rate that informs only.\n", r.Baseline)
+	if r.RoundsCounted > 0 {
+		head, rows := r.rows()
+		writeAligned(&b, head, rows)
+		fmt.Fprintf(&b, "\nRatios are to %s, with 95 %% intervals; ~ is a rate that informs only.\n", r.Baseline)
+	}
 	if r.pacedBy != "" {
 		fmt.Fprintf(&b, "Paced at %.0f requests a second, %s.\n", *r.PacedRate, r.pacedBy)
 	}
