@@ -160,7 +160,11 @@ func ratioText(mean, lo, hi *float64) string {
 	if mean == nil {
 		return none
 	}
-	return fmt.Sprintf("%.3f [%.3f, %.3f]", *mean, *lo, *hi)
+	upper := fmt.Sprintf("%.3f", *hi)
+	if *hi > 99 { // whatever it is, nothing is known
+		upper = "99+"
+	}
+	return fmt.Sprintf("%.3f [%.3f, %s]", *mean, *lo, upper)
 }
 
 func nanos(v *float64) string {
