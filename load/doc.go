@@ -32,7 +32,9 @@
 // that a connection costs a few dozen bytes here. Elsewhere, or on request, a
 // portable engine built on package net does the same with a goroutine per
 // connection; it costs more, and the result names it. Where one process may not
-// hold all connections, several do, and their histograms are merged.
+// hold all connections, several do, and their histograms are merged. A share of
+// the connections may be held without traffic, and is proven alive
+// ([Plan.Silent]).
 //
 // [Interleave] compares several servers by driving them in turn, in short slices
 // and balanced order, and is what races and gates are built on.

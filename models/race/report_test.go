@@ -275,6 +275,12 @@ func TestConnectionsThatDoNotFitAreRefused(t *testing.T) {
 	assert.True(t, apart)
 }
 
+func TestAnIntervalThatSaysNothingIsShort(t *testing.T) {
+	mean, lo, hi := 1.061, 0.0004, 112327023.254
+	assert.Equal(t, "1.061 [0.000, 99+]", ratioText(&mean, &lo, &hi))
+	assert.Equal(t, "-", ratioText(nil, nil, nil))
+}
+
 func TestNamesOfBenchmarksSayWhatIsUnusual(t *testing.T) {
 	r := Report{Conns: 1000, Size: 64, Service: "echo", State: Saturated, Pipeline: 1}
 	assert.Equal(t, "Race/model=reactor/conns=1000/size=64/state=saturated", r.Benchmark("reactor"))
