@@ -126,6 +126,9 @@ func TestCellsAreTheRacesOfTheirNamesAndGroups(t *testing.T) {
 	_, err = race.Cells(base, "standard,moon", "")
 	require.ErrorIs(t, err, race.ErrInput)
 	assert.ErrorContains(t, err, `cell "moon" is unknown (use all, standard, further, 100x64, `)
+	_, err = race.Cells(base, "http-pipelined", race.Paced)
+	require.ErrorIs(t, err, race.ErrInput)
+	assert.ErrorContains(t, err, `no cell of "http-pipelined" is raced in state paced`)
 	base.Entrants = base.Entrants[2:]
 	_, err = race.Cells(base, "http", "")
 	require.ErrorIs(t, err, race.ErrInput)

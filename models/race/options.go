@@ -88,6 +88,8 @@ type Options struct {
 	// host before the race.
 	Service string
 
+	run string // Service as it is run, once +compute is resolved
+
 	Conns    int // connections to each contender
 	Size     int // bytes of an echo or frame request
 	Pipeline int // requests outstanding on one connection; default 1

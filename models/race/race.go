@@ -159,7 +159,7 @@ func (f *field) contenders() []load.Contender {
 		s := scenario.Scenario{
 			Name: e.Name,
 			Server: testenv.ServerSpec{
-				Model: e.Name, Program: f.programs[i], Service: f.o.Service, Config: f.o.Config,
+				Model: e.Name, Program: f.programs[i], Service: f.o.run, Config: f.o.Config,
 				CPUs: f.place.Server, StartTimeout: 30 * time.Second,
 			},
 			Plan: f.comparing().Plan,
@@ -193,11 +193,12 @@ func (f *field) comparing() load.Comparing {
 	return c
 }
 
-// pilotSlices is how many slices each contender gets in the race that finds the
-// common rate, and pilotTries how often that is tried if a contender fails in it.
+// pilotSlices is how many slices each contender gets in a race that finds the
+// common rate, and pilotTries how often one is tried if a contender fails in it.
 const (
 	pilotSlices = 4
 	pilotTries  = 3
+	paceTries   = 8 // of lower rates, until the generator can pace one
 )
 
 // paceableCPU is the share of its CPUs that the generator may use in a paced
@@ -219,7 +220,7 @@ func (f *field) pace(ctx context.Context, c *load.Comparing) (by string, err err
 	rate, slowest := commonRate(samples)
 	by = fmt.Sprintf("%.0f %% of the %.0f requests a second of %s, the slowest in a saturated race before (limit: %s)", 100*paceShare, slowest.Rate, slowest.Name, slowest.Limit)
 	pilot.Plan.Mode = load.Open
-	for range pilotTries {
+	for range paceTries {
 		pilot.Plan.Rate = rate
 		if samples, err = f.pilot(ctx, pilot); err != nil {
 			return "", err
@@ -231,7 +232,7 @@ func (f *field) pace(ctx context.Context, c *load.Comparing) (by string, err err
 		if used <= paceableCPU {
 			break
 		}
-		lower := threeDigits(rate * paceableCPU / used)
+		lower := threeDigits(rate * paceableCPU / used * 0.95) // the fewer at once, the dearer each
 		f.o.Log(fmt.Sprintf("the generator needs %.0f %% of its CPUs for %.0f requests a second, so %.0f are tried", 100*used, rate, lower))
 		by = fmt.Sprintf("what the generator can pace; the slowest, %s, reached %.0f in a saturated race before", slowest.Name, slowest.Rate)
 		rate = lower

@@ -190,7 +190,8 @@ func TestIdleConnectionsAndComputingServicesRace(t *testing.T) {
 	o.Log = said.add
 	r, err := race.Run(t.Context(), o)
 	require.NoError(t, err)
-	assert.Regexp(t, `^echo\+spin=\d+$`, r.Service)
+	assert.Equal(t, "echo+compute=10us", r.Service, "as asked, so that runs can be compared")
+	assert.Regexp(t, `^echo\+spin=\d+$`, r.ServiceRun)
 	assert.Regexp(t, `computing for 10µs is \d+ rounds of arithmetic here`, said.String())
 	assert.Equal(t, 16, r.Silent)
 	for _, s := range r.Contenders {

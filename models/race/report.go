@@ -14,10 +14,10 @@ import (
 
 // Report is the outcome of a race. In JSON, what is absent is null.
 type Report struct {
-	Rounds   int    `json:"rounds"` // carried out, those that do not count too
-	Conns    int    `json:"conns"`  // to each contender
-	Size     int    `json:"size"`   // of a request, bytes; 0 where the service has its own
-	Service  string `json:"service"`
+	Rounds   int    `json:"rounds"`  // carried out, those that do not count too
+	Conns    int    `json:"conns"`   // to each contender
+	Size     int    `json:"size"`    // of a request, bytes; 0 where the service has its own
+	Service  string `json:"service"` // as asked
 	State    State  `json:"state"`
 	Baseline string `json:"baseline"`
 	Seed     uint64 `json:"seed"`
@@ -32,6 +32,7 @@ type Report struct {
 
 	Verdict Verdict `json:"verdict"`
 
+	ServiceRun    string        `json:"service_run"` // the same with +spin=N for +compute=D
 	RoundsAsked   int           `json:"rounds_asked"`
 	RoundsCounted int           `json:"rounds_counted"`
 	Slice         time.Duration `json:"slice_ns"`
@@ -107,7 +108,7 @@ func (r *Report) because(format string, args ...any) {
 func (f *field) report(place testenv.Placement) *Report {
 	o := f.o
 	r := &Report{
-		Conns: o.Conns, Service: o.Service, State: o.State, Seed: o.Seed,
+		Conns: o.Conns, Service: o.Service, ServiceRun: o.run, State: o.State, Seed: o.Seed,
 		Baseline: f.entrants[f.baseline].Name, baseline: f.baseline,
 		Reasons: []string{}, RoundsAsked: o.Rounds, Slice: o.Slice, Pipeline: o.Pipeline, Silent: o.silent(),
 		ServerCPUs: place.Server, GeneratorCPUs: place.Generator, Absent: f.absent,

@@ -65,6 +65,7 @@ func fictional(t *testing.T, o Options, rounds ...[]made) *Report {
 	t.Helper()
 	o, err := o.normalize()
 	require.NoError(t, err)
+	o.run = o.Service
 	f := &field{o: o, entrants: o.Entrants, infos: make([]testenv.ServerInfo, len(o.Entrants)),
 		absent: []Absence{{"gnet", "it was not built: no network"}}}
 	f.infos[1].Stats = models.Stats{Fallback: "no multishot receive, one at a time", Variant: "level"}

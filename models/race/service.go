@@ -9,8 +9,8 @@ import (
 	"netbench/models"
 )
 
-// resolveService turns +compute=D of a service's name into +spin=N, and checks
-// the name.
+// resolveService turns +compute=D of the service's name into +spin=N for the name
+// that it is run by, and checks that.
 func (o *Options) resolveService() error {
 	parts := strings.Split(o.Service, "+")
 	perRound := 0.0
@@ -33,8 +33,8 @@ func (o *Options) resolveService() error {
 		o.Log("computing for " + d.String() + " is " + strconv.Itoa(n) + " rounds of arithmetic here, at " +
 			strconv.FormatFloat(perRound, 'f', 3, 64) + " ns each")
 	}
-	o.Service = strings.Join(parts, "+")
-	if _, err := models.ParseService(o.Service); err != nil {
+	o.run = strings.Join(parts, "+")
+	if _, err := models.ParseService(o.run); err != nil {
 		return badInput("%v", err)
 	}
 	return nil

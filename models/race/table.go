@@ -76,6 +76,9 @@ func (r *Report) Notes() []string {
 			lines = append(lines, fmt.Sprintf("informs: %s is measured and takes no part in the decision", s.Model))
 		}
 	}
+	if r.ServiceRun != r.Service {
+		lines = append(lines, fmt.Sprintf("service: %s was run as %s", r.Service, r.ServiceRun))
+	}
 	for _, a := range r.Absent {
 		lines = append(lines, fmt.Sprintf("absent: %s: %s", a.Model, a.Reason))
 	}
