@@ -5,12 +5,18 @@ go 1.26.0
 replace netbench => ../../..
 
 require (
+	github.com/cloudwego/netpoll v0.7.2
+	github.com/lesismal/nbio v1.5.12
 	github.com/panjf2000/gnet/v2 v2.9.8
+	github.com/tidwall/evio v1.0.8
 	golang.org/x/sys v0.49.0
 	netbench v0.0.0-00010101000000-000000000000
 )
 
 require (
+	github.com/bytedance/gopkg v0.1.1 // indirect
+	github.com/cloudwego/gopkg v0.1.4 // indirect
+	github.com/kavu/go_reuseport v1.5.0 // indirect
 	github.com/panjf2000/ants/v2 v2.12.1 // indirect
 	github.com/prometheus/procfs v0.23.0 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect

@@ -110,7 +110,7 @@ func (c *Conn) Received(data []byte) {
 	}
 	c.read += uint64(len(data))
 	c.bytesIn.Store(c.read)
-	c.stamp.Store(c.s.clock.Load())
+	c.Touch()
 	switch {
 	case c.phase != open:
 		return
@@ -147,7 +147,7 @@ func (c *Conn) step(in []byte) {
 			c.put(out.B)
 			c.working.Store(true)
 			n, reply, next = c.session.(models.Blocker).Work(in, out.B[:0])
-			c.stamp.Store(c.s.clock.Load())
+			c.Touch()
 			c.working.Store(false)
 		}
 		if next.Op == models.Block {
@@ -175,7 +175,9 @@ func (c *Conn) step(in []byte) {
 		}
 	}
 	c.put(out.B)
-	c.s.buffers.Put(out)
+	if !c.failed { // else the engine may hold on to it
+		c.s.buffers.Put(out)
+	}
 	c.hold(in)
 	if c.phase == parting {
 		c.part()
@@ -250,7 +252,7 @@ func (c *Conn) account() {
 	c.bytesOut.Store(c.sent - uint64(c.owed))
 	if c.owed > 0 {
 		if c.owed < before {
-			c.stamp.Store(c.s.clock.Load())
+			c.Touch()
 		}
 		c.s.watch(c, true)
 	}
@@ -269,7 +271,7 @@ func (c *Conn) work() {
 		n, reply, next := c.session.(models.Blocker).Work(in, out.B)
 		out.B = reply
 		c.result = outcome{n, out, next}
-		c.stamp.Store(c.s.clock.Load())
+		c.Touch()
 		c.working.Store(false)
 		c.s.wake(c)
 	})
@@ -293,6 +295,12 @@ func (c *Conn) worked() {
 		c.part()
 	}
 }
+
+// Busy tells whether work is in progress or its result was not taken yet.
+func (c *Conn) Busy() bool { return c.busy }
+
+// Touch notes that the connection has made progress.
+func (c *Conn) Touch() { c.stamp.Store(c.s.clock.Load()) }
 
 // Poke does what has become possible.
 func (c *Conn) Poke() {
@@ -388,6 +396,9 @@ func (c *Conn) Closed(err error) {
 	}
 	delete(s.conns, c)
 	delete(s.watched, c)
+	if s.slots != nil {
+		<-s.slots
+	}
 	s.totals.BytesIn += c.bytesIn.Load()
 	s.totals.BytesOut += c.bytesOut.Load()
 	if !c.idled && !s.stopped.Load() && (c.failed || err != nil && !errors.Is(err, io.EOF)) {

@@ -80,6 +80,7 @@ type Server struct {
 	served  bool
 	closed  bool
 
+	slots   chan struct{} // taken by a Gate before a connection is opened
 	stir    chan struct{} // wakes the sweeper
 	ended   chan struct{} // closed when the engine has stopped
 	endOnce sync.Once
@@ -276,7 +277,7 @@ func (s *Server) Opened(w Wire) *Conn {
 	if s.refusing.Load() || s.stopped.Load() {
 		return nil
 	}
-	if s.Config.MaxConns != models.NoLimit && len(s.conns) >= s.Config.MaxConns {
+	if s.slots == nil && s.Config.MaxConns != models.NoLimit && len(s.conns) >= s.Config.MaxConns {
 		s.totals.Rejected++
 		return nil
 	}

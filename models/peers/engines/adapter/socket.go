@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -56,4 +57,48 @@ func Unread(fd int) int {
 		return 0
 	}
 	return n
+}
+
+// OwnListener finds the descriptor of this process's socket that listens on addr,
+// for engines that do not tell. It still belongs to the engine.
+func OwnListener(addr net.Addr) (int, error) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return -1, err
+	}
+	for _, entry := range entries {
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || on == 0 {
+			continue
+		}
+		if own, err := AddrOf(fd); err == nil && own.String() == addr.String() {
+			return fd, nil
+		}
+	}
+	return -1, fmt.Errorf("no descriptor listens on %v (is /proc mounted?)", addr)
+}
+
+// Inherit sets on a listener what its connections inherit, for engines that do
+// not set it.
+func Inherit(fd int, cfg models.Config) error {
+	set := func(level, option, value int) error {
+		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, option, value))
+	}
+	if cfg.Network != "unix" && cfg.NoDelay != models.Off {
+		if err := set(unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+			return err
+		}
+	}
+	if cfg.RecvBuffer > 0 {
+		if err := set(unix.SOL_SOCKET, unix.SO_RCVBUF, cfg.RecvBuffer); err != nil {
+			return err
+		}
+	}
+	if cfg.SendBuffer > 0 {
+		return set(unix.SOL_SOCKET, unix.SO_SNDBUF, cfg.SendBuffer)
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netbench/models"
-	"netbench/models/internal/listen"
 	"netbench/models/peers/engines/adapter"
 )
 
@@ -24,9 +24,9 @@ type engine struct {
 	s      *adapter.Server
 	fd     int // of the listener, our own copy
 	addr   net.Addr
-	hold   *listen.Held
 	ready  chan error    // what became of listening
-	begin  chan bool     // whether to serve, or else to stop
+	ticked sync.Once     // all loops run
+	begin  chan struct{} // closed when connections are served, or nothing is
 	booted gnet.Engine   // valid once ready
 	done   chan struct{} // closed when gnet has returned
 	err    error         // of gnet
@@ -50,7 +50,7 @@ func newServer(recommended bool) models.Factory {
 		}
 		e := &engine{
 			s: adapter.New(cfg, "gnet", variant), fd: -1,
-			ready: make(chan error, 1), begin: make(chan bool, 1),
+			ready: make(chan error, 1), begin: make(chan struct{}),
 			done: make(chan struct{}),
 		}
 		if err := e.listen(cfg, recommended); err != nil {
@@ -73,17 +73,18 @@ func options(cfg models.Config, recommended bool) gnet.Options {
 		SocketSendBuffer: cfg.SendBuffer,
 		ReuseAddr:        true, // as every listener of package net
 		Logger:           silent{},
+		Ticker:           true,
 	}
 	if cfg.NoDelay == models.Off {
 		o.TCPNoDelay = gnet.TCPDelay
 	}
 	if recommended {
-		// options.go: LockOSThread is for those who "want all I/O event-loops to
-		// actually run in parallel for a potential higher performance".
-		// ReusePort: a listener in each loop and no loop that only accepts, as
-		// in gnet's entry of the TechEmpower benchmarks, which the README cites
-		// under Performance. Read buffers as by default, 64 KiB.
-		o.Multicore, o.ReusePort, o.LockOSThread = true, cfg.Network != "unix", true
+		// The doc of gnet.Options: LockOSThread is for those who "want all I/O
+		// event-loops to actually run in parallel for a potential higher
+		// performance", Multicore for more than one loop, and ReadBufferCap is
+		// 64 KiB by default, to be increased "to read more data from a socket".
+		// EdgeTriggeredIO stays off, as it says.
+		o.Multicore, o.LockOSThread = true, true
 		o.ReadBufferCap = 0
 	}
 	return o
@@ -91,16 +92,6 @@ func options(cfg models.Config, recommended bool) gnet.Options {
 
 func (e *engine) listen(cfg models.Config, recommended bool) error {
 	o := options(cfg, recommended)
-	if o.ReusePort {
-		// Each loop opens a listener at the address as it was given, so the port
-		// has to be chosen before.
-		held, err := listen.Hold(cfg, "gnet")
-		if err != nil {
-			return err
-		}
-		e.hold = held
-		cfg = held.Config(cfg)
-	}
 	e.s.Direct = recommended && cfg.Service == models.Service(models.Echo{})
 	go func() {
 		e.err = gnet.Run(e, cfg.Network+"://"+cfg.Address, gnet.WithOptions(o))
@@ -117,8 +108,7 @@ func (e *engine) listen(cfg models.Config, recommended bool) error {
 			e.addr, err = adapter.AddrOf(e.fd)
 		}
 		if err != nil {
-			e.begin <- false
-			<-e.done
+			e.Stop()
 		}
 	}
 	if err != nil {
@@ -128,8 +118,7 @@ func (e *engine) listen(cfg models.Config, recommended bool) error {
 	return nil
 }
 
-// OnBoot is called when gnet listens and its loops do not run yet; they wait
-// here.
+// OnBoot is called when gnet listens and its loops do not run yet.
 func (e *engine) OnBoot(eng gnet.Engine) gnet.Action {
 	fd, err := eng.Dup()
 	if err != nil {
@@ -137,22 +126,24 @@ func (e *engine) OnBoot(eng gnet.Engine) gnet.Action {
 		return gnet.Shutdown
 	}
 	e.fd, e.booted = fd, eng
-	e.ready <- nil
-	if <-e.begin {
-		return gnet.None
-	}
-	return gnet.Shutdown
+	return gnet.None
+}
+
+// OnTick is called first when all loops run, which nothing else tells. From then
+// on nothing is left to be made when Serve is called.
+func (e *engine) OnTick() (time.Duration, gnet.Action) {
+	e.ticked.Do(func() { e.ready <- nil })
+	return time.Hour, gnet.None
 }
 
 func (e *engine) Addr() net.Addr { return e.addr }
 func (e *engine) Listener() int  { return e.fd }
 
-// Run lets the loops run until they have stopped.
+// Run lets the loops serve until they have stopped.
 func (e *engine) Run() error {
-	if e.ran.Swap(true) {
-		return nil
+	if !e.ran.Swap(true) {
+		close(e.begin)
 	}
-	e.begin <- true
 	<-e.done
 	e.free()
 	return e.err
@@ -161,25 +152,20 @@ func (e *engine) Run() error {
 // Stop has gnet stop. Its own Stop looks twice a second whether that has
 // happened, so nobody waits for it.
 func (e *engine) Stop() {
-	if !e.ran.Swap(true) {
-		e.begin <- false
-		<-e.done
-		e.free()
-		return
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = e.booted.Stop(ctx)
+	if !e.ran.Swap(true) {
+		close(e.begin)
+		<-e.done
+		e.free()
+	}
 }
 
 func (e *engine) free() {
 	if e.fd >= 0 {
 		_ = unix.Close(e.fd)
 		e.fd = -1
-	}
-	if e.hold != nil {
-		_ = e.hold.Close()
-		e.hold = nil
 	}
 }
 
@@ -189,8 +175,10 @@ type wire struct {
 	c *adapter.Conn
 }
 
-// OnOpen is called in the loop that a connection was given to.
+// OnOpen is called in the loop that a connection was given to. Before Serve the
+// loop waits here.
 func (e *engine) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
+	<-e.begin
 	w := &wire{Conn: gc}
 	if w.c = e.s.Opened(w); w.c == nil {
 		return nil, gnet.Close
@@ -220,9 +208,6 @@ func (e *engine) OnClose(gc gnet.Conn, err error) gnet.Action {
 	}
 	return gnet.None
 }
-
-// OnTick is not used.
-func (*engine) OnTick() (time.Duration, gnet.Action) { return time.Hour, gnet.None }
 
 func (w *wire) Write(b []byte) error {
 	_, err := w.Conn.Write(b)

@@ -1,0 +1,146 @@
+package adapter
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"netbench/models"
+	"netbench/models/internal/listen"
+)
+
+// Gate is a listener for engines that call Accept of one. It keeps them waiting
+// until connections are to be served, keeps to MaxConns, and tries again when an
+// accept fails.
+type Gate struct {
+	net.Listener
+	s      *Server
+	fd     int
+	open   chan struct{}
+	opened sync.Once
+	closed chan struct{}
+	ended  sync.Once
+}
+
+// NewGate makes the listener that the server's configuration asks for.
+func NewGate(s *Server, model string) (*Gate, error) {
+	if s.Config.Listeners > 1 {
+		return nil, OneListener(s.Config)
+	}
+	l, err := listen.Open(s.Config, listen.Options{Model: model})
+	if err != nil {
+		return nil, err
+	}
+	g := &Gate{Listener: l, s: s, fd: -1, open: make(chan struct{}), closed: make(chan struct{})}
+	_ = listen.Control(l, func(fd uintptr) error { g.fd = int(fd); return nil })
+	if s.Config.MaxConns != models.NoLimit {
+		s.slots = make(chan struct{}, s.Config.MaxConns)
+	}
+	return g, nil
+}
+
+// Open lets connections in.
+func (g *Gate) Open() { g.opened.Do(func() { close(g.open) }) }
+
+// Descriptor is that of the socket, -1 when it is closed.
+func (g *Gate) Descriptor() int {
+	select {
+	case <-g.closed:
+		return -1
+	default:
+		return g.fd
+	}
+}
+
+// Close closes the listener.
+func (g *Gate) Close() error {
+	var err error
+	g.ended.Do(func() {
+		close(g.closed)
+		err = g.Listener.Close()
+	})
+	return err
+}
+
+// Waits between accepts that fail: the first, and the longest.
+const (
+	firstBackoff = 5 * time.Millisecond
+	lastBackoff  = time.Second
+)
+
+// Accept returns a connection for which there is room.
+func (g *Gate) Accept() (net.Conn, error) {
+	select {
+	case <-g.open:
+	case <-g.closed:
+		return nil, net.ErrClosed
+	}
+	var backoff time.Duration
+	for {
+		wait := g.s.slots != nil && g.s.Config.OnLimit == models.Wait
+		if wait {
+			select {
+			case g.s.slots <- struct{}{}:
+			case <-g.closed:
+				return nil, net.ErrClosed
+			}
+		}
+		nc, err := g.Listener.Accept()
+		if err != nil {
+			if wait {
+				<-g.s.slots
+			}
+			if !listen.Temporary(err) {
+				return nil, err
+			}
+			g.s.AcceptFailed()
+			backoff = min(max(2*backoff, firstBackoff), lastBackoff)
+			select {
+			case <-g.closed:
+				return nil, net.ErrClosed
+			case <-time.After(backoff):
+			}
+			continue
+		}
+		backoff = 0
+		if !wait && g.s.slots != nil {
+			select {
+			case g.s.slots <- struct{}{}:
+			default:
+				g.s.reject()
+				discard(nc)
+				continue
+			}
+		}
+		if g.s.refusing.Load() || g.s.stopped.Load() {
+			discard(nc)
+			g.GiveBack()
+			continue
+		}
+		if tcp, ok := nc.(*net.TCPConn); ok && g.s.Config.NoDelay == models.Off {
+			_ = tcp.SetNoDelay(false)
+		}
+		return nc, nil
+	}
+}
+
+// GiveBack gives up the room of a connection that was not opened.
+func (g *Gate) GiveBack() {
+	if g.s.slots != nil {
+		<-g.s.slots
+	}
+}
+
+// discard closes a connection so that its peer sees an end, not a reset.
+func discard(nc net.Conn) {
+	if half, ok := nc.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = nc.Close()
+}
+
+func (s *Server) reject() {
+	s.mu.Lock()
+	s.totals.Rejected++
+	s.mu.Unlock()
+}

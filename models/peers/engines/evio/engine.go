@@ -1,0 +1,227 @@
+package main
+
+import (
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidwall/evio"
+
+	"netbench/models"
+	"netbench/models/peers/engines/adapter"
+)
+
+// engine runs evio. It listens when it is made; its loops start with Run.
+type engine struct {
+	s        *adapter.Server
+	fd       int
+	addr     net.Addr
+	reuse    bool
+	ready    chan error
+	begin    chan bool
+	done     chan struct{}
+	err      error
+	ran      atomic.Bool
+	stopping atomic.Bool
+	since    time.Time // when the loops were let go
+	first    sync.Once
+}
+
+func newServer(recommended bool) models.Factory {
+	return func(cfg models.Config) (models.Server, error) {
+		cfg, err := cfg.Validate()
+		if err != nil {
+			return nil, err
+		}
+		if cfg.Listeners > 1 {
+			return nil, adapter.OneListener(cfg)
+		}
+		variant := ""
+		if recommended {
+			variant = "recommended"
+		}
+		e := &engine{
+			s: adapter.New(cfg, "evio", variant), fd: -1,
+			ready: make(chan error, 1), begin: make(chan bool, 1), done: make(chan struct{}),
+		}
+		e.s.Direct = recommended && cfg.Service == models.Service(models.Echo{})
+		if err := e.listen(cfg, recommended); err != nil {
+			return nil, err
+		}
+		return e.s.Attach(e), nil
+	}
+}
+
+func (e *engine) listen(cfg models.Config, recommended bool) error {
+	loops := cfg.Loops
+	if loops == 0 {
+		loops = runtime.GOMAXPROCS(0)
+	}
+	// Without it every read is copied once more. The doc of evio.Options says
+	// that it may be reused, which is what the other engines do.
+	e.reuse = true
+	balance := evio.Random // the default
+	if recommended {
+		// README, "Load balancing": the loop with the fewest connections
+		// accepts.
+		balance = evio.LeastConnections
+	}
+	go func() {
+		e.err = evio.Serve(evio.Events{
+			NumLoops: loops, LoadBalance: balance,
+			Serving: e.serving, Opened: e.opened, Data: e.data, Closed: e.closed,
+		}, cfg.Network+"://"+cfg.Address)
+		select {
+		case e.ready <- e.err:
+		default:
+		}
+		close(e.done)
+	}()
+	if err := <-e.ready; err != nil {
+		return adapter.ListenError("evio", cfg, err)
+	}
+	fd, err := adapter.OwnListener(e.addr)
+	if err == nil {
+		e.fd = fd
+		err = adapter.Backlog(fd, cfg.Backlog)
+	}
+	if err == nil {
+		err = adapter.Inherit(fd, cfg)
+	}
+	if err != nil {
+		e.Stop()
+		return adapter.ListenError("evio", cfg, err)
+	}
+	return nil
+}
+
+// serving is called when evio listens and its loops do not run yet; they wait
+// here.
+func (e *engine) serving(s evio.Server) evio.Action {
+	e.addr = s.Addrs[0]
+	e.ready <- nil
+	if <-e.begin {
+		return evio.None
+	}
+	return evio.Shutdown
+}
+
+func (e *engine) Addr() net.Addr { return e.addr }
+func (e *engine) Listener() int  { return e.fd }
+
+// Run lets the loops run until they have stopped.
+func (e *engine) Run() error {
+	if !e.ran.Swap(true) {
+		e.since = time.Now()
+		e.begin <- true
+	}
+	<-e.done
+	return e.err
+}
+
+// settle is how long evio gets from its start to where it waits for its end. It
+// misses a signal that comes before, and does not look whether there was one.
+const settle = 50 * time.Millisecond
+
+// Stop has evio stop. There is no call for that; a handler has to return Shutdown,
+// and the one for a new connection always can.
+func (e *engine) Stop() {
+	if !e.ran.Swap(true) {
+		e.begin <- false
+		<-e.done
+		return
+	}
+	time.Sleep(time.Until(e.since.Add(settle)))
+	e.stopping.Store(true)
+	for {
+		nc, err := net.DialTimeout(e.addr.Network(), e.addr.String(), time.Second)
+		if err == nil {
+			_ = nc.Close()
+		}
+		select {
+		case <-e.done:
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (e *engine) opened(ec evio.Conn) ([]byte, evio.Options, evio.Action) {
+	options := evio.Options{ReuseInputBuffer: e.reuse}
+	if e.stopping.Load() {
+		return nil, options, evio.Shutdown
+	}
+	w := &wire{conn: ec}
+	if w.c = e.s.Opened(w); w.c == nil {
+		return nil, options, evio.Close
+	}
+	ec.SetContext(w)
+	return nil, options, evio.None
+}
+
+// data is called when evio has read, which it does when all output has been
+// written, and after Wake, with nothing then.
+func (e *engine) data(ec evio.Conn, in []byte) ([]byte, evio.Action) {
+	w, ok := ec.Context().(*wire)
+	if !ok {
+		return nil, evio.Close
+	}
+	if len(in) > 0 {
+		w.c.Received(in)
+	} else {
+		w.c.Poke()
+	}
+	action := evio.None
+	if w.closing.Load() {
+		action = evio.Close
+	}
+	// What is returned after a Wake replaces output that has not been written.
+	// There is none if nothing was returned since the last read; so nothing is
+	// as long as work may follow, which wakes.
+	if len(w.out) == 0 || w.c.Busy() {
+		return nil, action
+	}
+	out := w.out
+	w.out = nil
+	if cap(out) <= 2*pageSize {
+		w.out = out[:0] // evio has its own copy when this is used again
+	}
+	return out, action
+}
+
+// pageSize is up to where evio keeps an output buffer itself.
+const pageSize = 4096
+
+func (e *engine) closed(ec evio.Conn, err error) evio.Action {
+	if w, ok := ec.Context().(*wire); ok {
+		w.c.Closed(err)
+	}
+	return evio.None
+}
+
+// wire is a connection of evio.
+type wire struct {
+	conn    evio.Conn
+	c       *adapter.Conn
+	out     []byte
+	closing atomic.Bool
+}
+
+func (w *wire) Write(b []byte) error {
+	w.out = append(w.out, b...)
+	return nil
+}
+
+func (w *wire) Pending() int     { return 0 } // nothing tells
+func (w *wire) Unread() int      { return 0 } // nothing tells
+func (w *wire) CloseWrite() bool { return false }
+func (w *wire) Wake()            { w.conn.Wake() }
+
+// Close has the connection closed when its output has been written.
+func (w *wire) Close() {
+	if !w.closing.Swap(true) {
+		w.conn.Wake()
+	}
+}
