@@ -8,6 +8,7 @@ require (
 	github.com/cloudwego/netpoll v0.7.2
 	github.com/lesismal/nbio v1.5.12
 	github.com/panjf2000/gnet/v2 v2.9.8
+	github.com/stretchr/testify v1.12.1
 	github.com/tidwall/evio v1.0.8
 	golang.org/x/sys v0.49.0
 	netbench v0.0.0-00010101000000-000000000000
@@ -23,6 +24,7 @@ require (
 	go.uber.org/goleak v1.3.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	go.uber.org/zap v1.28.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
 )

@@ -21,6 +21,9 @@ type Wire interface {
 	// Pending is how many bytes were handed over and not given to the kernel.
 	Pending() int
 
+	// Drained tells whether the kernel has all that was handed over.
+	Drained() bool
+
 	// Unread is how many bytes have arrived and were not read yet; 0 if that is
 	// not known.
 	Unread() int
@@ -55,6 +58,11 @@ const (
 	drainLinger = 250 * time.Millisecond
 )
 
+// looks is how many looks in a row, glance apart, find a connection before a
+// shutdown judges what has arrived. As long may input be on its way through an
+// engine, seen by nobody.
+const looks = 10
+
 // Conn is a connection and its session.
 type Conn struct {
 	s       *Server
@@ -76,6 +84,7 @@ type Conn struct {
 	read    uint64 // bytes received
 	taken   uint64 // bytes consumed
 	mark    uint64 // no request that begins here or later is answered
+	looks   int    // how often it was looked at since the server drains
 	owed    int    // what was pending at the last look
 	until   time.Time
 	result  outcome // of work; written by the worker before working is false
@@ -96,7 +105,10 @@ type outcome struct {
 }
 
 func newConn(s *Server, w Wire) *Conn {
-	c := &Conn{s: s, wire: w, session: s.Config.Service.Open(), need: 1, mark: math.MaxUint64}
+	c := &Conn{s: s, wire: w, need: 1, mark: math.MaxUint64}
+	if !s.Sessionless {
+		c.session = s.Config.Service.Open()
+	}
 	c.stamp.Store(s.clock.Load())
 	return c
 }
@@ -296,6 +308,22 @@ func (c *Conn) worked() {
 	}
 }
 
+// CountIn and CountOut count what a connection without a session has read and
+// written. Each is called from one goroutine at a time.
+func (c *Conn) CountIn(n int) {
+	c.bytesIn.Add(uint64(n))
+	c.Touch()
+}
+
+// CountOut is told of in CountIn.
+func (c *Conn) CountOut(n int) {
+	c.bytesOut.Add(uint64(n))
+	c.Touch()
+}
+
+// Fail notes that the connection ended by an error.
+func (c *Conn) Fail() { c.failed = true }
+
 // Busy tells whether work is in progress or its result was not taken yet.
 func (c *Conn) Busy() bool { return c.busy }
 
@@ -326,7 +354,7 @@ func (c *Conn) look() {
 	if c.busy && !c.working.Load() {
 		c.worked()
 	}
-	if c.owed > 0 {
+	if c.owed > 0 || c.s.Blind {
 		c.account()
 	}
 	if c.stalled && c.owed < c.s.Config.MaxPending && c.phase == open {
@@ -349,6 +377,9 @@ func (c *Conn) look() {
 // drain ends the connection when all is answered that had arrived when it was
 // drained first, and what had begun to arrive then.
 func (c *Conn) drain() {
+	if c.looks++; c.looks < looks {
+		return
+	}
 	if c.mark == math.MaxUint64 {
 		c.mark = c.read + uint64(c.wire.Unread())
 	}
@@ -369,7 +400,7 @@ func (c *Conn) leave() {
 
 // part ends the stream when all is sent.
 func (c *Conn) part() {
-	if c.owed > 0 {
+	if !c.wire.Drained() {
 		return
 	}
 	if !c.wire.CloseWrite() {

@@ -60,6 +60,13 @@ type Server struct {
 	// Inline says that handlers may block, so work is done in them.
 	Inline bool
 
+	// Blind says that [Wire.Pending] does not tell what is pending after a read,
+	// so that connections without traffic have to be looked at again.
+	Blind bool
+
+	// Sessionless says that the engine parses and answers by itself.
+	Sessionless bool
+
 	engine  Engine
 	alive   sync.RWMutex // held for writing to stop the engine
 	limit   int          // most bytes that a session may ask for
@@ -76,7 +83,7 @@ type Server struct {
 	conns   map[*Conn]struct{}
 	watched map[*Conn]struct{}
 	totals  models.Stats
-	last    time.Time // when a connection was opened last
+	empty   time.Time // when, since the server drains, nobody was waiting to be accepted
 	served  bool
 	closed  bool
 
@@ -196,7 +203,6 @@ func (s *Server) Close() error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	served := s.served
-	s.last = time.Now()
 	s.mu.Unlock()
 	s.draining.Store(true)
 	if !served {
@@ -227,18 +233,25 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// settle is how long nobody must have come before the queue is taken for empty.
+// settle is how long a connection may take from the queue to its session.
 const settle = 20 * time.Millisecond
 
-// idle tells whether a server that drains has nothing left to do.
+// idle tells whether a server that drains has nothing left to do. Once the queue
+// was seen to be empty, whoever comes is late.
 func (s *Server) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	quiet := time.Since(s.last) > settle && !s.queued()
-	if quiet {
-		s.refusing.Store(true)
+	if s.empty.IsZero() {
+		if !queued(s.engine.Listener()) {
+			s.empty = time.Now()
+		}
+		return false
 	}
-	return quiet && len(s.conns) == 0
+	if time.Since(s.empty) < settle {
+		return false
+	}
+	s.refusing.Store(true)
+	return len(s.conns) == 0
 }
 
 // nudge wakes the sweeper.
@@ -285,7 +298,6 @@ func (s *Server) Opened(w Wire) *Conn {
 	s.conns[c] = struct{}{}
 	s.totals.Accepted++
 	if s.draining.Load() {
-		s.last = time.Now()
 		s.nudge()
 	}
 	return c

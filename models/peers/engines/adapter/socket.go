@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -101,4 +102,59 @@ func Inherit(fd int, cfg models.Config) error {
 		return set(unix.SOL_SOCKET, unix.SO_SNDBUF, cfg.SendBuffer)
 	}
 	return nil
+}
+
+// Polls counts the epoll descriptors of this process, and their event descriptors,
+// whichever are fewer.
+func Polls() (int, error) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0, err
+	}
+	polls, events := 0, 0
+	for _, entry := range entries {
+		switch to, _ := os.Readlink("/proc/self/fd/" + entry.Name()); to {
+		case "anon_inode:[eventpoll]":
+			polls++
+		case "anon_inode:[eventfd]":
+			events++
+		}
+	}
+	return min(polls, events), nil
+}
+
+// AwaitPolls waits until there are n, for engines that do not tell when all their
+// loops have theirs.
+func AwaitPolls(n int) error {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Microsecond) {
+		now, err := Polls()
+		if err != nil || now >= n {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d loops were made after 10 s, want %d", now, n)
+		}
+	}
+}
+
+// LetIn waits until nobody waits to be accepted, and then as long as a connection
+// may be on its way to its loop, for engines that would lose it. A queue that does
+// not get empty is not waited for longer.
+func LetIn(fd int) {
+	for range 50 {
+		if !queued(fd) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(5 * time.Millisecond)
+}
+
+// queued tells whether connections wait to be accepted.
+func queued(fd int) bool {
+	if fd < 0 {
+		return false
+	}
+	ready, err := listen.Readable(fd)
+	return err == nil && ready
 }

@@ -3,8 +3,6 @@ package adapter
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"netbench/models"
 )
 
@@ -75,9 +73,12 @@ func (s *Server) endIdle() {
 		return
 	}
 	now := s.clock.Load()
-	var late []*Conn
+	var late, quiet []*Conn
 	s.mu.Lock()
 	for c := range s.conns {
+		if s.Blind && now-c.stamp.Load() == idleTicks/8 {
+			quiet = append(quiet, c)
+		}
 		if now-c.stamp.Load() > idleTicks && !c.working.Load() && !c.idled {
 			c.idled = true
 			s.totals.IdleClosed++
@@ -85,6 +86,9 @@ func (s *Server) endIdle() {
 		}
 	}
 	s.mu.Unlock()
+	for _, c := range quiet {
+		s.wake(c)
+	}
 	for _, c := range late {
 		s.alive.RLock()
 		if !s.stopped.Load() {
@@ -110,15 +114,4 @@ func (s *Server) watch(c *Conn, on bool) {
 	if on {
 		s.nudge()
 	}
-}
-
-// queued tells whether connections wait to be accepted.
-func (s *Server) queued() bool {
-	fd := s.engine.Listener()
-	if fd < 0 {
-		return false
-	}
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	_, err := unix.Poll(fds, 0)
-	return err == nil && fds[0].Revents&unix.POLLIN != 0
 }

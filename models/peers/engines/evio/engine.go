@@ -2,12 +2,13 @@ package main
 
 import (
 	"net"
+	"reflect"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/evio"
+	"golang.org/x/sys/unix"
 
 	"netbench/models"
 	"netbench/models/peers/engines/adapter"
@@ -18,15 +19,13 @@ type engine struct {
 	s        *adapter.Server
 	fd       int
 	addr     net.Addr
-	reuse    bool
 	ready    chan error
-	begin    chan bool
+	open     chan struct{} // closed when connections are served, or nothing is
 	done     chan struct{}
 	err      error
 	ran      atomic.Bool
 	stopping atomic.Bool
 	since    time.Time // when the loops were let go
-	first    sync.Once
 }
 
 func newServer(recommended bool) models.Factory {
@@ -44,8 +43,9 @@ func newServer(recommended bool) models.Factory {
 		}
 		e := &engine{
 			s: adapter.New(cfg, "evio", variant), fd: -1,
-			ready: make(chan error, 1), begin: make(chan bool, 1), done: make(chan struct{}),
+			ready: make(chan error, 1), open: make(chan struct{}), done: make(chan struct{}),
 		}
+		e.s.Blind = true
 		e.s.Direct = recommended && cfg.Service == models.Service(models.Echo{})
 		if err := e.listen(cfg, recommended); err != nil {
 			return nil, err
@@ -59,14 +59,15 @@ func (e *engine) listen(cfg models.Config, recommended bool) error {
 	if loops == 0 {
 		loops = runtime.GOMAXPROCS(0)
 	}
-	// Without it every read is copied once more. The doc of evio.Options says
-	// that it may be reused, which is what the other engines do.
-	e.reuse = true
 	balance := evio.Random // the default
 	if recommended {
 		// README, "Load balancing": the loop with the fewest connections
 		// accepts.
 		balance = evio.LeastConnections
+	}
+	before, err := adapter.Polls()
+	if err != nil {
+		return err
 	}
 	go func() {
 		e.err = evio.Serve(evio.Events{
@@ -90,6 +91,9 @@ func (e *engine) listen(cfg models.Config, recommended bool) error {
 	if err == nil {
 		err = adapter.Inherit(fd, cfg)
 	}
+	if err == nil {
+		err = adapter.AwaitPolls(before + loops)
+	}
 	if err != nil {
 		e.Stop()
 		return adapter.ListenError("evio", cfg, err)
@@ -97,15 +101,12 @@ func (e *engine) listen(cfg models.Config, recommended bool) error {
 	return nil
 }
 
-// serving is called when evio listens and its loops do not run yet; they wait
-// here.
+// serving is called when evio listens and its loops are about to run. They wait in
+// opened for Serve.
 func (e *engine) serving(s evio.Server) evio.Action {
-	e.addr = s.Addrs[0]
+	e.addr, e.since = s.Addrs[0], time.Now()
 	e.ready <- nil
-	if <-e.begin {
-		return evio.None
-	}
-	return evio.Shutdown
+	return evio.None
 }
 
 func (e *engine) Addr() net.Addr { return e.addr }
@@ -114,8 +115,7 @@ func (e *engine) Listener() int  { return e.fd }
 // Run lets the loops run until they have stopped.
 func (e *engine) Run() error {
 	if !e.ran.Swap(true) {
-		e.since = time.Now()
-		e.begin <- true
+		close(e.open)
 	}
 	<-e.done
 	return e.err
@@ -129,12 +129,10 @@ const settle = 50 * time.Millisecond
 // and the one for a new connection always can.
 func (e *engine) Stop() {
 	if !e.ran.Swap(true) {
-		e.begin <- false
-		<-e.done
-		return
+		defer close(e.open)
 	}
-	time.Sleep(time.Until(e.since.Add(settle)))
 	e.stopping.Store(true)
+	time.Sleep(time.Until(e.since.Add(settle)))
 	for {
 		nc, err := net.DialTimeout(e.addr.Network(), e.addr.String(), time.Second)
 		if err == nil {
@@ -149,11 +147,12 @@ func (e *engine) Stop() {
 }
 
 func (e *engine) opened(ec evio.Conn) ([]byte, evio.Options, evio.Action) {
-	options := evio.Options{ReuseInputBuffer: e.reuse}
+	options := evio.Options{ReuseInputBuffer: true}
 	if e.stopping.Load() {
 		return nil, options, evio.Shutdown
 	}
-	w := &wire{conn: ec}
+	<-e.open
+	w := &wire{conn: ec, fd: int(inside(ec, fieldFD).Int())}
 	if w.c = e.s.Opened(w); w.c == nil {
 		return nil, options, evio.Close
 	}
@@ -169,13 +168,19 @@ func (e *engine) data(ec evio.Conn, in []byte) ([]byte, evio.Action) {
 		return nil, evio.Close
 	}
 	if len(in) > 0 {
+		w.reading = true
 		w.c.Received(in)
+		w.reading = false
 	} else {
 		w.c.Poke()
 	}
 	action := evio.None
 	if w.closing.Load() {
 		action = evio.Close
+		if w.owed() > 0 {
+			// evio would write it first, however long that takes.
+			_ = unix.Shutdown(w.fd, unix.SHUT_RDWR)
+		}
 	}
 	// What is returned after a Wake replaces output that has not been written.
 	// There is none if nothing was returned since the last read; so nothing is
@@ -204,6 +209,8 @@ func (e *engine) closed(ec evio.Conn, err error) evio.Action {
 // wire is a connection of evio.
 type wire struct {
 	conn    evio.Conn
+	fd      int
+	reading bool
 	c       *adapter.Conn
 	out     []byte
 	closing atomic.Bool
@@ -214,14 +221,39 @@ func (w *wire) Write(b []byte) error {
 	return nil
 }
 
-func (w *wire) Pending() int     { return 0 } // nothing tells
-func (w *wire) Unread() int      { return 0 } // nothing tells
-func (w *wire) CloseWrite() bool { return false }
+// Pending does not look into evio where there is nothing: a handler that is called
+// after a read is called when all output has been written.
+func (w *wire) Pending() int {
+	if w.reading {
+		return 0
+	}
+	return w.owed()
+}
+
+func (w *wire) Drained() bool    { return len(w.out) == 0 && w.owed() == 0 }
+func (w *wire) Unread() int      { return adapter.Unread(w.fd) }
+func (w *wire) CloseWrite() bool { return unix.Shutdown(w.fd, unix.SHUT_WR) == nil }
 func (w *wire) Wake()            { w.conn.Wake() }
 
-// Close has the connection closed when its output has been written.
+// Close has the connection closed, and what is pending dropped.
 func (w *wire) Close() {
 	if !w.closing.Swap(true) {
 		w.conn.Wake()
 	}
 }
+
+// Fields of evio's connection, of version 1.0.8. Without its descriptor neither
+// half of a connection could be closed, and without the length of its output
+// nobody could tell when all is written; evio has no way to ask.
+const (
+	fieldFD  = "fd"
+	fieldOut = "out"
+)
+
+// inside returns what is in a field of evio's connection. It is called where evio
+// calls its handlers, and reads only.
+func inside(ec evio.Conn, field string) reflect.Value {
+	return reflect.ValueOf(ec).Elem().FieldByName(field)
+}
+
+func (w *wire) owed() int { return inside(w.conn, fieldOut).Len() }

@@ -152,6 +152,9 @@ func (e *engine) Run() error {
 // Stop has gnet stop. Its own Stop looks twice a second whether that has
 // happened, so nobody waits for it.
 func (e *engine) Stop() {
+	// gnet forgets the descriptors of connections that are on their way from the
+	// loop that accepts to another when it stops.
+	adapter.LetIn(e.fd)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = e.booted.Stop(ctx)
@@ -215,6 +218,7 @@ func (w *wire) Write(b []byte) error {
 }
 
 func (w *wire) Pending() int     { return w.OutboundBuffered() }
+func (w *wire) Drained() bool    { return w.OutboundBuffered() == 0 }
 func (w *wire) Unread() int      { return adapter.Unread(w.Fd()) }
 func (w *wire) CloseWrite() bool { return unix.Shutdown(w.Fd(), unix.SHUT_WR) == nil }
 func (w *wire) Wake()            { _ = w.Conn.Wake(nil) }

@@ -21,6 +21,9 @@ type engine struct {
 	nb   *nbio.Engine
 	done chan struct{}
 	ran  atomic.Bool
+
+	starting atomic.Bool   // await is in progress
+	reached  chan struct{} // gets a word when a poller has read what await sent
 }
 
 func newServer(recommended bool) models.Factory {
@@ -33,7 +36,7 @@ func newServer(recommended bool) models.Factory {
 		if recommended {
 			variant = "recommended"
 		}
-		e := &engine{s: adapter.New(cfg, "nbio", variant), done: make(chan struct{})}
+		e := &engine{s: adapter.New(cfg, "nbio", variant), done: make(chan struct{}), reached: make(chan struct{}, 1)}
 		e.s.Shared = true
 		e.s.Direct = recommended && cfg.Service == models.Service(models.Echo{})
 		if e.gate, err = adapter.NewGate(e.s, "nbio"); err != nil {
@@ -42,8 +45,11 @@ func newServer(recommended bool) models.Factory {
 		e.nb = nbio.NewEngine(e.config(cfg, recommended))
 		e.nb.OnOpen(e.opened)
 		e.nb.OnData(func(c *nbio.Conn, data []byte) {
-			if w, ok := c.Session().(*wire); ok {
+			switch w := c.Session().(type) {
+			case *wire:
 				w.c.Received(data)
+			case chan struct{}:
+				w <- struct{}{}
 			}
 		})
 		e.nb.OnWrittenSize(func(c *nbio.Conn, _ []byte, n int) {
@@ -58,6 +64,16 @@ func newServer(recommended bool) models.Factory {
 		})
 		if err := e.nb.Start(); err != nil {
 			_ = e.gate.Close()
+			return nil, adapter.ListenError("nbio", cfg, err)
+		}
+		if err := e.await(); err != nil {
+			_ = e.gate.Close()
+			e.nb.Stop()
+			return nil, adapter.ListenError("nbio", cfg, err)
+		}
+		if err := e.await(); err != nil {
+			_ = e.gate.Close()
+			e.nb.Stop()
 			return nil, adapter.ListenError("nbio", cfg, err)
 		}
 		return e.s.Attach(e), nil
@@ -97,6 +113,10 @@ func (e *engine) config(cfg models.Config, recommended bool) nbio.Config {
 }
 
 func (e *engine) opened(nc *nbio.Conn) {
+	if e.starting.Load() {
+		nc.SetSession(e.reached)
+		return
+	}
 	w := &wire{Conn: nc}
 	nc.SetSession(w)
 	if w.c = e.s.Opened(w); w.c == nil {
@@ -141,6 +161,7 @@ func (w *wire) Write(b []byte) error {
 }
 
 func (w *wire) Pending() int     { return int(w.handed - w.written.Load()) }
+func (w *wire) Drained() bool    { return w.Pending() == 0 }
 func (w *wire) Unread() int      { return adapter.Unread(w.Hash()) }
 func (w *wire) CloseWrite() bool { return unix.Shutdown(w.Hash(), unix.SHUT_WR) == nil }
 func (w *wire) Wake()            { w.c.Poke() }

@@ -53,10 +53,12 @@ func newServer(recommended bool) models.Factory {
 		if err != nil {
 			return nil, err
 		}
-		if e.ln, err = netpoll.ConvertListener(l); err != nil {
+		inner, err := netpoll.ConvertListener(l)
+		if err != nil {
 			_ = l.Close()
 			return nil, adapter.ListenError("netpoll", cfg, err)
 		}
+		e.ln = &counting{inner, e.s}
 		if e.loop, err = netpoll.NewEventLoop(e.request, netpoll.WithOnPrepare(e.opened)); err != nil {
 			_ = e.ln.Close()
 			return nil, adapter.ListenError("netpoll", cfg, err)
@@ -206,7 +208,22 @@ func (w *wire) Write(b []byte) error {
 }
 
 func (w *wire) Pending() int     { return 0 }
+func (w *wire) Drained() bool    { return true }
 func (w *wire) Unread() int      { return w.Reader().Len() + adapter.Unread(w.fd) }
 func (w *wire) CloseWrite() bool { return unix.Shutdown(w.fd, unix.SHUT_WR) == nil }
 func (w *wire) Wake()            { w.c.TryPoke() }
 func (w *wire) Close()           { _ = w.Connection.Close() }
+
+// counting counts the accepts that fail, which netpoll tries again itself.
+type counting struct {
+	netpoll.Listener
+	s *adapter.Server
+}
+
+func (l *counting) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		l.s.AcceptFailed()
+	}
+	return nc, err
+}
