@@ -125,16 +125,11 @@ func (l *loop) wait() int {
 	if len(l.again) > 0 {
 		return l.poller.poll()
 	}
-	if !l.s.opts.BlockAtOnce {
-		if n := l.poller.poll(); n > 0 {
-			return n
-		}
-	}
 	until := l.wheel.due
 	if l.accept.retryAt > 0 {
 		until = min(until, l.accept.retryAt)
 	}
-	return l.poller.block(until)
+	return l.poller.wait(until, l.jobs > 0)
 }
 
 func (l *loop) dispatch(e event) {

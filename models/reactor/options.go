@@ -72,14 +72,8 @@ type Options struct {
 	// loop.
 	OwnBuffers bool
 
-	// BlockAtOnce waits for events at once, instead of looking without waiting
-	// first.
-	BlockAtOnce bool
-
-	// BlockInSyscall waits in the system call, which keeps the thread, and lets
-	// the scheduler find out that it does. Otherwise the goroutine is parked
-	// until the runtime's own poller tells that the loop's has events.
-	BlockInSyscall bool
+	// Wait is how a loop waits for events.
+	Wait Waiting
 
 	// HandOff tells the scheduler of each system call, so that it can hand the
 	// processor to another thread. The calls that are made for each request do
@@ -90,9 +84,47 @@ type Options struct {
 	LockThread bool
 }
 
+// Waiting is a way to wait for events without keeping the processor, or another
+// goroutine, from working for long.
+type Waiting uint8
+
+const (
+	// Dwell waits in a system call that the scheduler is not told of, until the
+	// scheduler interrupts it, which it does after some 10 ms, or for 20 ms, and
+	// then parks. A server that has something to do every now and then never
+	// leaves its processor, so a wake-up costs what it costs a C program.
+	//
+	// The price is paid by other goroutines of the process: where all processors
+	// have a loop that dwells, they wait until it is interrupted. Workers do not,
+	// as a loop that has work under way parks at once, nor does the collector,
+	// which interrupts the call. A program that does more than serve is better
+	// off with Park.
+	Dwell Waiting = iota
+
+	// Park looks once, then parks the goroutine until the runtime's own poller
+	// tells that the loop's has events.
+	Park
+
+	// Block looks once, then blocks in a system call that the scheduler is told
+	// of: it hands the processor to another thread when it notices, 20 µs later
+	// or more.
+	Block
+
+	// BlockAtOnce is Block without a look before.
+	BlockAtOnce
+)
+
+// String is the name of a way to wait.
+func (w Waiting) String() string {
+	return [...]string{"dwell", "park", "block", "block-at-once"}[w]
+}
+
 func (o Options) check() (Options, error) {
 	if o.Steer && !o.Share {
 		return o, errors.New("reactor: Options.Steer needs Options.Share (a connection is steered to one of several listeners)")
+	}
+	if o.Wait > BlockAtOnce {
+		return o, fmt.Errorf("reactor: Options.Wait is %d (want Dwell, Park, Block or BlockAtOnce)", o.Wait)
 	}
 	for _, f := range []struct {
 		name string
@@ -122,8 +154,6 @@ func (o *Options) switches() []struct {
 		{"level", &o.LevelTriggered},
 		{"defer-writes", &o.DeferWrites},
 		{"own-buffers", &o.OwnBuffers},
-		{"block-at-once", &o.BlockAtOnce},
-		{"block-in-syscall", &o.BlockInSyscall},
 		{"hand-off", &o.HandOff},
 		{"lock-thread", &o.LockThread},
 	}
@@ -136,6 +166,9 @@ func (o Options) variant() string {
 		if *s.on {
 			names = append(names, s.name)
 		}
+	}
+	if o.Wait != Dwell {
+		names = append(names, o.Wait.String())
 	}
 	return strings.Join(names, ",")
 }

@@ -11,7 +11,7 @@ import (
 
 // poller is the loop's kqueue. It is built and vetted for the systems that have
 // one, but not run in this project's tests. A kqueue waits in the system call
-// always: Options.BlockInSyscall changes nothing here, nor does HandOff.
+// always: Options.Wait changes nothing here, nor does HandOff.
 type poller struct {
 	fd      int
 	pipe    [2]int // other goroutines write to its second end
@@ -55,18 +55,18 @@ func (p *poller) close() {
 }
 
 // poll returns the number of events that there are now.
-func (p *poller) poll() int { return p.wait(&unix.Timespec{}) }
+func (p *poller) poll() int { return p.kevent(&unix.Timespec{}) }
 
-// block waits for events until a time on the server's clock.
-func (p *poller) block(until time.Duration) int {
+// wait waits for events until a time on the server's clock.
+func (p *poller) wait(until time.Duration, _ bool) int {
 	if until == never {
-		return p.wait(nil)
+		return p.kevent(nil)
 	}
 	timeout := unix.NsecToTimespec(int64(max(0, until-time.Since(p.started))))
-	return p.wait(&timeout)
+	return p.kevent(&timeout)
 }
 
-func (p *poller) wait(timeout *unix.Timespec) int {
+func (p *poller) kevent(timeout *unix.Timespec) int {
 	n, err := unix.Kevent(p.fd, nil, p.events[:], timeout)
 	if err != nil {
 		return 0 // interrupted: the next call finds the events

@@ -26,13 +26,14 @@ type poller struct {
 	found   int           // events
 	look    func(fd uintptr) bool
 
-	inSyscall, handOff bool
+	waiting Waiting
+	handOff bool
 }
 
 func (p *poller) open(o Options, started time.Time) (err error) {
 	p.fd, p.wakeup = -1, -1
 	p.started, p.armed = started, never
-	p.inSyscall, p.handOff = o.BlockInSyscall, o.HandOff
+	p.waiting, p.handOff = o.Wait, o.HandOff
 	if !o.LevelTriggered {
 		p.edge = unix.EPOLLET
 	}
@@ -50,7 +51,7 @@ func (p *poller) open(o Options, started time.Time) (err error) {
 	if err := p.control(unix.EPOLL_CTL_ADD, p.wakeup, unix.EPOLLIN); err != nil {
 		return err
 	}
-	if p.inSyscall {
+	if p.waiting == Block || p.waiting == BlockAtOnce {
 		return nil
 	}
 	// A copy of the descriptor, because the file closes its own.
@@ -87,25 +88,53 @@ func (p *poller) close() {
 }
 
 // poll returns the number of events that there are now.
-func (p *poller) poll() int {
+func (p *poller) poll() int { return p.brief(0) }
+
+// brief waits for events for some milliseconds, without telling the scheduler
+// unless HandOff asks for it. If it is interrupted, there are none.
+func (p *poller) brief(timeout uintptr) int {
 	var n uintptr
 	var errno syscall.Errno
 	if p.handOff {
-		n, _, errno = syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, 0, 0, 0)
+		n, _, errno = syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, timeout, 0, 0)
 	} else {
-		n, _, errno = syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, 0, 0, 0)
+		n, _, errno = syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, timeout, 0, 0)
 	}
 	if errno != 0 {
-		return 0 // interrupted: the next call finds the events
+		return 0
 	}
 	return int(n)
 }
 
-// block waits for events until a time on the server's clock.
-func (p *poller) block(until time.Duration) int {
-	if p.inSyscall {
-		return p.blockInSyscall(until)
+// dwell bounds how long Dwell keeps the processor, in milliseconds, should the
+// scheduler not interrupt it, as it does after some 10 ms unless it is told not
+// to (GODEBUG=asyncpreemptoff=1). It is longer than the tick of the kernel's
+// clock: a timer that is due before that has to be set in hardware, on each call.
+const dwell = 20
+
+// wait waits for events until a time on the server's clock. Hurry tells that
+// other goroutines of the server have work to do.
+func (p *poller) wait(until time.Duration, hurry bool) int {
+	switch {
+	case p.waiting == BlockAtOnce:
+		return p.block(until)
+	case p.waiting == Dwell && !hurry:
+		if n := p.brief(dwell); n > 0 {
+			return n
+		}
+	default:
+		if n := p.poll(); n > 0 {
+			return n
+		}
 	}
+	if p.waiting == Block {
+		return p.block(until)
+	}
+	return p.park(until)
+}
+
+// park waits as other goroutines wait for sockets.
+func (p *poller) park(until time.Duration) int {
 	if until != p.armed {
 		var deadline time.Time
 		if until != never {
@@ -119,7 +148,8 @@ func (p *poller) block(until time.Duration) int {
 	return p.found
 }
 
-func (p *poller) blockInSyscall(until time.Duration) int {
+// block waits in a system call that the scheduler is told of.
+func (p *poller) block(until time.Duration) int {
 	timeout := -1
 	if until != never {
 		// Rounded up, or the last millisecond would be spent looking.

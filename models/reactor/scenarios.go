@@ -20,6 +20,9 @@ func Models() map[string]models.Factory {
 			all[Name+"-"+s.name] = Factory(o)
 		}
 	}
+	for _, w := range []Waiting{Park, Block, BlockAtOnce} {
+		all[Name+"-"+w.String()] = Factory(Options{Wait: w})
+	}
 	return all
 }
 
