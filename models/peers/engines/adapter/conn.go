@@ -324,9 +324,6 @@ func (c *Conn) CountOut(n int) {
 // Fail notes that the connection ended by an error.
 func (c *Conn) Fail() { c.failed = true }
 
-// Busy tells whether work is in progress or its result was not taken yet.
-func (c *Conn) Busy() bool { return c.busy }
-
 // Touch notes that the connection has made progress.
 func (c *Conn) Touch() { c.stamp.Store(c.s.clock.Load()) }
 

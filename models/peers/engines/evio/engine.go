@@ -152,7 +152,7 @@ func (e *engine) opened(ec evio.Conn) ([]byte, evio.Options, evio.Action) {
 		return nil, options, evio.Shutdown
 	}
 	<-e.open
-	w := &wire{conn: ec, fd: int(inside(ec, fieldFD).Int())}
+	w := &wire{conn: ec, many: e.s.Config.MaxPending, fd: int(inside(ec, fieldFD).Int())}
 	if w.c = e.s.Opened(w); w.c == nil {
 		return nil, options, evio.Close
 	}
@@ -182,10 +182,8 @@ func (e *engine) data(ec evio.Conn, in []byte) ([]byte, evio.Action) {
 			_ = unix.Shutdown(w.fd, unix.SHUT_RDWR)
 		}
 	}
-	// What is returned after a Wake replaces output that has not been written.
-	// There is none if nothing was returned since the last read; so nothing is
-	// as long as work may follow, which wakes.
-	if len(w.out) == 0 || w.c.Busy() {
+	// What is returned after a Wake replaces what has not been written.
+	if len(w.out) == 0 || len(in) == 0 && w.owed() > 0 {
 		return nil, action
 	}
 	out := w.out
@@ -210,7 +208,9 @@ func (e *engine) closed(ec evio.Conn, err error) evio.Action {
 type wire struct {
 	conn    evio.Conn
 	fd      int
-	reading bool
+	reading bool // Received is in progress
+	slow    bool // output was found pending
+	many    int  // bytes
 	c       *adapter.Conn
 	out     []byte
 	closing atomic.Bool
@@ -221,13 +221,23 @@ func (w *wire) Write(b []byte) error {
 	return nil
 }
 
-// Pending does not look into evio where there is nothing: a handler that is called
-// after a read is called when all output has been written.
+// Pending counts what evio is being handed as pending only where it may matter:
+// if it is much, or the connection has been slow before. Anything less is taken
+// for written, since a look into evio in every exchange would cost too much.
 func (w *wire) Pending() int {
-	if w.reading {
+	n := len(w.out)
+	if !w.reading { // else evio has nothing left
+		n += w.owed()
+	}
+	if n > len(w.out) || n > w.many {
+		w.slow = true
+	} else if n == 0 {
+		w.slow = false
+	}
+	if !w.slow {
 		return 0
 	}
-	return w.owed()
+	return n
 }
 
 func (w *wire) Drained() bool    { return len(w.out) == 0 && w.owed() == 0 }
