@@ -1,12 +1,15 @@
-//go:build !unix || aix || solaris || illumos
+//go:build !linux
 
 package peers
 
 import (
-	"os"
+	"context"
+	"fmt"
 
 	"netbench/models"
 )
 
-// tryLock refuses: the peers are built and run on Unix systems.
-func tryLock(*os.File) (bool, error) { return false, models.ErrUnsupported }
+// lock is never reached, as Build refuses before.
+func lock(context.Context, string) (func(), error) {
+	return nil, fmt.Errorf("%w: locking", models.ErrUnsupported)
+}

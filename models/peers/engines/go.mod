@@ -10,6 +10,7 @@ require (
 	github.com/panjf2000/gnet/v2 v2.9.8
 	github.com/stretchr/testify v1.12.1
 	github.com/tidwall/evio v1.0.8
+	github.com/valyala/fasthttp v1.62.0
 	golang.org/x/sys v0.49.0
 	netbench v0.0.0-00010101000000-000000000000
 )
@@ -23,7 +24,6 @@ require (
 	github.com/panjf2000/ants/v2 v2.12.1 // indirect
 	github.com/prometheus/procfs v0.23.0 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
-	github.com/valyala/fasthttp v1.62.0 // indirect
 	go.uber.org/goleak v1.3.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	go.uber.org/zap v1.28.0 // indirect

@@ -23,17 +23,17 @@ type Gate struct {
 }
 
 // NewGate makes the listener that the server's configuration asks for.
-func NewGate(s *Server, model string) (*Gate, error) {
+func NewGate(s *Server, o listen.Options) (*Gate, error) {
 	if s.Config.Listeners > 1 {
 		return nil, OneListener(s.Config)
 	}
-	l, err := listen.Open(s.Config, listen.Options{Model: model})
+	l, err := listen.Open(s.Config, o)
 	if err != nil {
 		return nil, err
 	}
 	g := &Gate{Listener: l, s: s, fd: -1, open: make(chan struct{}), closed: make(chan struct{})}
 	_ = listen.Control(l, func(fd uintptr) error { g.fd = int(fd); return nil })
-	if s.Config.MaxConns != models.NoLimit {
+	if s.slots == nil && s.Config.MaxConns != models.NoLimit {
 		s.slots = make(chan struct{}, s.Config.MaxConns)
 	}
 	return g, nil

@@ -6,6 +6,7 @@ import (
 
 	"netbench/models"
 	"netbench/models/modeltest"
+	"netbench/models/peers/engines/adaptertest"
 )
 
 // hesitant makes sure that evio reads as much at once as it can, which is more
@@ -42,7 +43,7 @@ func (s *hesitantSession) Step(in, out []byte) (int, []byte, models.Next) {
 func TestConformance(t *testing.T) {
 	for name, recommended := range map[string]bool{"evio": false, "evio-recommended": true} {
 		t.Run(name, func(t *testing.T) {
-			modeltest.Run(t, hesitant(newServer(recommended)), modeltest.Short())
+			modeltest.Run(t, hesitant(newServer(recommended)), adaptertest.Declare(name)...)
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netbench/models"
+	"netbench/models/internal/listen"
 	"netbench/models/peers/engines/adapter"
 )
 
@@ -39,7 +40,7 @@ func newServer(recommended bool) models.Factory {
 		e := &engine{s: adapter.New(cfg, "nbio", variant), done: make(chan struct{}), reached: make(chan struct{}, 1)}
 		e.s.Shared = true
 		e.s.Direct = recommended && cfg.Service == models.Service(models.Echo{})
-		if e.gate, err = adapter.NewGate(e.s, "nbio"); err != nil {
+		if e.gate, err = adapter.NewGate(e.s, listen.Options{Model: "nbio"}); err != nil {
 			return nil, err
 		}
 		e.nb = nbio.NewEngine(e.config(cfg, recommended))

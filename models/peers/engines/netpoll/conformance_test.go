@@ -7,6 +7,7 @@ import (
 
 	"netbench/models"
 	"netbench/models/modeltest"
+	"netbench/models/peers/engines/adaptertest"
 )
 
 func TestConformance(t *testing.T) {
@@ -14,7 +15,7 @@ func TestConformance(t *testing.T) {
 	require.NoError(t, configure(models.Config{}, false))
 	for name, recommended := range map[string]bool{"netpoll": false, "netpoll-recommended": true} {
 		t.Run(name, func(t *testing.T) {
-			modeltest.Run(t, newServer(recommended), modeltest.Short())
+			modeltest.Run(t, newServer(recommended), adaptertest.Declare(name)...)
 		})
 	}
 }

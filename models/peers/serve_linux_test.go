@@ -1,0 +1,67 @@
+package peers_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"netbench/internal/needs"
+	"netbench/internal/scenario"
+	"netbench/load"
+	"netbench/models/peers"
+	"netbench/testenv"
+)
+
+// start starts a peer in a process of its own.
+func start(t *testing.T, s scenario.Scenario) (*testenv.Server, load.Plan) {
+	t.Helper()
+	program, err := peers.Build(t.Context(), s.Server.Model)
+	if errors.Is(err, peers.ErrUnavailable) {
+		needs.Skip(t, needs.Peers, err)
+	}
+	require.NoError(t, err)
+	s.Server.Program = program
+	server, plan, err := s.Start(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Kill() })
+	return server, plan
+}
+
+func TestPeersServeWithoutAWrongOrLostByte(t *testing.T) {
+	loads := map[string]scenario.Scenario{
+		"echo":  {Server: testenv.ServerSpec{Service: "echo"}, Plan: load.Plan{Conns: 20, Size: 1000}},
+		"large": {Server: testenv.ServerSpec{Service: "frame"}, Scheme: "frame", Plan: load.Plan{Conns: 4, Size: 100_000}},
+		"http":  {Server: testenv.ServerSpec{Service: "http"}, Scheme: "http", Path: "/plaintext", Plan: load.Plan{Conns: 20, Pipeline: 16}},
+		"block": {Server: testenv.ServerSpec{Service: "echo+wait=1ms"}, Plan: load.Plan{Conns: 20}},
+	}
+	for _, name := range peers.Names() {
+		e, err := peers.Lookup(name)
+		require.NoError(t, err)
+		for kind, s := range loads {
+			if e.Services != nil && kind != "http" {
+				continue
+			}
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				s.Server.Model = name
+				server, plan := start(t, s)
+				plan.Duration = 100 * time.Millisecond
+				r, err := load.Run(t.Context(), plan)
+				require.NoError(t, err)
+				assert.Positive(t, r.Requests)
+				assert.Zero(t, r.Lost, r.FirstError)
+				assert.Empty(t, r.Errors, r.FirstError)
+				snap, err := server.Stats(t.Context())
+				require.NoError(t, err)
+				assert.Equal(t, e.Name, snap.Server.Model)
+				assert.GreaterOrEqual(t, snap.Server.Accepted, uint64(s.Plan.Conns))
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				require.NoError(t, server.Stop(ctx))
+			})
+		}
+	}
+}
