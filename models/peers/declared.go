@@ -95,5 +95,6 @@ var fasthttpCannot = []Declaration{
 	{"", "it has no loops: a goroutine from its pool for each connection"},
 	{"", "a request's head has to fit into the read buffer, of 4 KiB by default, else it is 431"},
 	{"", "requests that wait in the backlog or have arrived in part when it shuts down are not answered"},
+	{"", "as recommended it has a listener for each loop, each of which may hold one connection more than MaxConns"},
 	{"", "work that blocks blocks the connection's own goroutine"},
 }

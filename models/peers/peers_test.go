@@ -48,7 +48,7 @@ func TestBuildSaysWhatTheHostLacks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("PATH", c.path)
 			t.Setenv("NETBENCH_SOURCE", c.source)
-			_, err := peers.BuildAnew(t.Context(), "gnet")
+			_, err := peers.Build(t.Context(), "gnet")
 			require.ErrorIs(t, err, peers.ErrUnavailable)
 			require.ErrorContains(t, err, c.want)
 			assert.NotContains(t, err.Error(), "\n", "it is one line")
@@ -68,7 +68,19 @@ func TestBuildShowsInOneLineWhatTheCompilerSays(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(root, file), []byte(text), 0o644))
 	}
 	t.Setenv("NETBENCH_SOURCE", root)
-	_, err := peers.BuildAnew(t.Context(), "gnet")
+	_, err := peers.Build(t.Context(), "gnet")
 	require.ErrorContains(t, err, "undefinedThing")
 	assert.NotContains(t, err.Error(), "\n", "it is one line")
+}
+
+func TestEveryPeerDeclaresWhatItCannotDo(t *testing.T) {
+	for _, name := range peers.Names() {
+		declared := peers.Declared(name)
+		assert.NotEmpty(t, declared, name)
+		for _, d := range peers.Declarations(name) {
+			assert.Contains(t, declared, d.Reason)
+		}
+		assert.NotContains(t, strings.Join(declared, ""), "\n", "each is one line")
+	}
+	assert.Nil(t, peers.Declared("libevent"))
 }

@@ -2,14 +2,13 @@ package peers_test
 
 import (
 	"context"
-	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"netbench/internal/needs"
 	"netbench/internal/scenario"
 	"netbench/load"
 	"netbench/models/peers"
@@ -19,11 +18,7 @@ import (
 // start starts a peer in a process of its own.
 func start(t *testing.T, s scenario.Scenario) (*testenv.Server, load.Plan) {
 	t.Helper()
-	program, err := peers.Build(t.Context(), s.Server.Model)
-	if errors.Is(err, peers.ErrUnavailable) {
-		needs.Skip(t, needs.Peers, err)
-	}
-	require.NoError(t, err)
+	program := build(t, s.Server.Model)
 	s.Server.Program = program
 	server, plan, err := s.Start(t.Context())
 	require.NoError(t, err)
@@ -53,11 +48,18 @@ func TestPeersServeWithoutAWrongOrLostByte(t *testing.T) {
 				require.NoError(t, err)
 				assert.Positive(t, r.Requests)
 				assert.Zero(t, r.Lost, r.FirstError)
-				assert.Empty(t, r.Errors, r.FirstError)
+				for kind, n := range r.Errors {
+					assert.Zero(t, n, "%s: %s", kind, r.FirstError)
+				}
 				snap, err := server.Stats(t.Context())
 				require.NoError(t, err)
 				assert.Equal(t, e.Name, snap.Server.Model)
 				assert.GreaterOrEqual(t, snap.Server.Accepted, uint64(s.Plan.Conns))
+				assert.Empty(t, snap.Server.Fallback)
+				assert.Equal(t, strings.HasSuffix(name, peers.Recommended), snap.Server.Variant == "recommended")
+				assert.GreaterOrEqual(t, snap.Server.BytesIn, uint64(r.Requests), "at least a byte each")
+				assert.GreaterOrEqual(t, snap.Server.BytesOut, uint64(r.Requests))
+				assert.Zero(t, snap.Server.ConnErrors)
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				require.NoError(t, server.Stop(ctx))

@@ -16,6 +16,7 @@ type Gate struct {
 	net.Listener
 	s      *Server
 	fd     int
+	shared bool // the address
 	open   chan struct{}
 	opened sync.Once
 	closed chan struct{}
@@ -31,7 +32,7 @@ func NewGate(s *Server, o listen.Options) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{Listener: l, s: s, fd: -1, open: make(chan struct{}), closed: make(chan struct{})}
+	g := &Gate{Listener: l, s: s, fd: -1, shared: o.Share, open: make(chan struct{}), closed: make(chan struct{})}
 	_ = listen.Control(l, func(fd uintptr) error { g.fd = int(fd); return nil })
 	if s.slots == nil && s.Config.MaxConns != models.NoLimit {
 		s.slots = make(chan struct{}, s.Config.MaxConns)
@@ -76,8 +77,11 @@ func (g *Gate) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 	var backoff time.Duration
+	limited := g.s.slots != nil
+	// A listener that has a place and nobody to give it to would keep it from
+	// another that shares the address, so those take theirs afterwards.
+	wait := limited && g.s.Config.OnLimit == models.Wait && !g.shared
 	for {
-		wait := g.s.slots != nil && g.s.Config.OnLimit == models.Wait
 		if wait {
 			select {
 			case g.s.slots <- struct{}{}:
@@ -103,14 +107,9 @@ func (g *Gate) Accept() (net.Conn, error) {
 			continue
 		}
 		backoff = 0
-		if !wait && g.s.slots != nil {
-			select {
-			case g.s.slots <- struct{}{}:
-			default:
-				g.s.reject()
-				discard(nc)
-				continue
-			}
+		if limited && !wait && !g.place() {
+			discard(nc)
+			continue
 		}
 		if g.s.refusing.Load() || g.s.stopped.Load() {
 			discard(nc)
@@ -121,6 +120,26 @@ func (g *Gate) Accept() (net.Conn, error) {
 			_ = tcp.SetNoDelay(false)
 		}
 		return nc, nil
+	}
+}
+
+// place takes a place for a connection that was accepted, or tells that there is
+// none for it.
+func (g *Gate) place() bool {
+	select {
+	case g.s.slots <- struct{}{}:
+		return true
+	default:
+	}
+	if g.s.Config.OnLimit == models.Reject {
+		g.s.reject()
+		return false
+	}
+	select {
+	case g.s.slots <- struct{}{}:
+		return true
+	case <-g.closed:
+		return false
 	}
 }
 

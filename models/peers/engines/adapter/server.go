@@ -147,11 +147,14 @@ func (s *Server) Serve() error {
 	s.mu.Unlock()
 	go s.sweep()
 	err := s.engine.Run()
-	asked := s.stopped.Swap(true)
+	asked := s.stopped.Swap(true) || s.draining.Load()
 	s.forgetAll()
 	s.endOnce.Do(func() { close(s.ended) })
 	if asked {
 		return models.ErrServerClosed
+	}
+	if err == nil {
+		err = errors.New("it does not say why")
 	}
 	return fmt.Errorf("%s: the engine stopped by itself: %w", s.totals.Model, err)
 }
@@ -253,6 +256,9 @@ func (s *Server) idle() bool {
 	s.refusing.Store(true)
 	return len(s.conns) == 0
 }
+
+// Drain notes that the server shuts down, for engines that do that themselves.
+func (s *Server) Drain() { s.draining.Store(true) }
 
 // nudge wakes the sweeper.
 func (s *Server) nudge() {

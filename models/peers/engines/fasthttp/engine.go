@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -138,7 +139,7 @@ func (e *engine) Run() error {
 	}
 	all.Wait()
 	for e.left() > 0 {
-		runtime.Gosched() // handlers whose connections are closed are about to end
+		time.Sleep(time.Millisecond) // handlers whose connections are closed are about to end
 	}
 	return errors.Join(errs...)
 }
@@ -163,6 +164,7 @@ func (e *engine) Stop() {
 // Shutdown is fasthttp's: it stops accepting, closes idle connections, and lets
 // requests that it has read end.
 func (s *server) Shutdown(ctx context.Context) error {
+	s.Drain()
 	err := s.e.fh.ShutdownWithContext(ctx)
 	if ctx.Err() == nil {
 		err = nil // listeners that were closed already
