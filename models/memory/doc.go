@@ -21,7 +21,7 @@
 // process tree, resident or swapped out, by /proc/PID/smaps_rollup: heap, stacks,
 // and what the allocator and the runtime need around them, in pages that were
 // written to. The kernel counts it, so it is the same measure for Go and for C.
-// Where the server is one process with a Go runtime, the runtime's own account
+// Where the server has a Go runtime, that runtime's own account, of all its processes,
 // stands beside it: bytes of spans in use on the heap, of goroutine stacks, and of
 // the rest that the runtime has mapped and not returned. These are reserved in
 // whole spans whether or not each page was touched, so their sum may exceed the

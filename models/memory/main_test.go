@@ -10,6 +10,7 @@ import (
 	"netbench/load"
 	"netbench/models"
 	"netbench/models/goroutine"
+	"netbench/models/reactor"
 	"netbench/testenv"
 )
 
@@ -19,6 +20,7 @@ func TestMain(m *testing.M) {
 		cfg.Service = holding{cfg.Service}
 		return goroutine.New(cfg)
 	}
+	maps.Copy(factories, reactor.Models())
 	testenv.Main(factories, load.Role())
 	code := m.Run()
 	if code == 0 {

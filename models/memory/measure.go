@@ -259,7 +259,7 @@ func observe(ctx context.Context, server *testenv.Server) (Point, error) {
 	if p.Kernel, err = testenv.ReadKernelMemory(); err != nil {
 		return p, err
 	}
-	if run.GoVersion != "" && p.Processes == 1 {
+	if run.GoVersion != "" {
 		p.Go = &GoMemory{
 			Heap: run.HeapInuse, Stacks: run.StackInuse, Goroutines: run.Goroutines,
 			Runtime: run.Mapped - min(run.Mapped, run.HeapInuse+run.StackInuse),

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"slices"
+	"io"
 	"strconv"
 	"strings"
 
 	"netbench/models"
 	"netbench/models/memory"
+	"netbench/models/race"
 	"netbench/results"
 	"netbench/testenv"
 )
@@ -41,17 +42,14 @@ server failed or lost connections.`,
 			{"Keep the run beside the others, and print JSON:", "netbench memory -models goroutine -dir results/runs -json"},
 		},
 		Setup: func(flags *flag.FlagSet) Action {
-			list := flags.String("models", "goroutine", "`list` of models: "+modelNames())
+			list := flags.String("models", "goroutine", "`list` of models and groups: "+entrantNames(entrants())+"; "+groupNames())
 			conns := flags.String("conns", "5000,10000,15000", "`list` of ascending numbers of connections")
 			repeat := flags.Int("repeat", memory.DefaultRepetitions, "fresh server processes for each model (`number`)")
 			service := flags.String("service", "echo", "`service`: "+strings.Join(models.ServiceNames(), ", "))
 			dir := flags.String("dir", "", "keep a run file in this `directory`, too")
 			asJSON := flags.Bool("json", false, "print one JSON object")
 			return func(ctx context.Context, _ []string, s Streams) (int, error) {
-				subjects, err := memorySubjects(*list, *service)
-				if err != nil {
-					return results.ExitBadInput, err
-				}
+				var err error
 				o := memory.Options{Repetitions: *repeat, Progress: func(line string) { fmt.Fprintln(s.Err, line) }}
 				if o.Conns, err = parseCounts(*conns); err != nil {
 					return results.ExitBadInput, err
@@ -59,30 +57,59 @@ server failed or lost connections.`,
 				if *repeat == 0 {
 					return results.ExitBadInput, errors.New("-repeat is 0 (want at least 1)")
 				}
+				subjects, err := memorySubjects(ctx, *list, *service, s.Err)
+				if err != nil {
+					return results.ExitBadInput, err
+				}
 				return runMemory(ctx, subjects, o, *dir, *asJSON, s)
 			}
 		},
 	}
 }
 
-// memorySubjects are the servers that a list of models names.
-func memorySubjects(list, service string) ([]memory.Subject, error) {
+// memorySubjects are the servers that a list of models names, programs of their
+// own among them, which it builds. One of a group that this host lacks, or that
+// does not run the service, is left out, with the reason.
+func memorySubjects(ctx context.Context, list, service string, log io.Writer) ([]memory.Subject, error) {
 	if _, err := models.ParseService(service); err != nil {
 		return nil, err
 	}
+	chosen, named, err := chooseEntrants(list)
+	if err != nil {
+		return nil, err
+	}
 	var subjects []memory.Subject
-	var seen []string
-	for name := range strings.SplitSeq(list, ",") {
-		if _, ok := Models()[name]; !ok {
-			return nil, fmt.Errorf("model %q is unknown (use %s)", name, modelNames())
+	for _, e := range chosen {
+		subject, err := memorySubject(ctx, e, service)
+		if err == nil {
+			subjects = append(subjects, subject)
+			continue
 		}
-		if slices.Contains(seen, name) {
-			return nil, fmt.Errorf("model %s is listed twice", name)
+		if named || ctx.Err() != nil {
+			return nil, err
 		}
-		seen = append(seen, name)
-		subjects = append(subjects, memory.Subject{Name: name, Server: testenv.ServerSpec{Model: name, Service: service}})
+		fmt.Fprintf(log, "without %s: %v\n", e.Name, err)
+	}
+	if len(subjects) == 0 {
+		return nil, fmt.Errorf("none of the models %s can be had here", list)
 	}
 	return subjects, nil
+}
+
+func memorySubject(ctx context.Context, e race.Entrant, service string) (memory.Subject, error) {
+	subject := memory.Subject{Name: e.Name, Server: testenv.ServerSpec{Model: e.Name, Service: service}}
+	if e.Missing != "" {
+		return subject, fmt.Errorf("%s: %s", e.Name, e.Missing)
+	}
+	if !e.Serves(service) {
+		return subject, fmt.Errorf("%s does not serve %s (it serves %s)", e.Name, service, strings.Join(e.Services, ", "))
+	}
+	if e.Prepare == nil {
+		return subject, nil
+	}
+	var err error
+	subject.Server.Program, err = e.Prepare(ctx)
+	return subject, err
 }
 
 // parseCounts reads a list of numbers of connections.
