@@ -25,6 +25,11 @@
 //     timing wheel for each loop, and traffic costs it only a store.
 //   - A shutdown cuts connections: each loop drains its own.
 //
+// One thing is left to the user: a loop that has nothing to do keeps its processor
+// for some 10 ms before it lets go of it (Dwell), which is what makes a busy
+// server cheap, and what makes other goroutines of the process wait. A program
+// that does more than serve sets Options.Wait to Park.
+//
 // The techniques that make it fast can each be switched off by [Options], to
 // measure what they are worth; docs/reactor.md tells what was measured.
 package reactor

@@ -85,7 +85,7 @@ func TestExchangeAllocatesNothing(t *testing.T) {
 			if raceDetector { // pools forget on purpose then
 				allowed = 10
 			}
-			assert.InDelta(t, 0, testing.AllocsPerRun(200, once), allowed)
+			assert.InDelta(t, 0, testing.AllocsPerRun(50, once), allowed)
 			assert.Equal(t, c.reply, got)
 		})
 	}
