@@ -84,6 +84,7 @@ var nbioCannot = []Declaration{
 var evioCannot = []Declaration{
 	{"slow-reader", "its read buffer is 64 KiB, whatever ReadBuffer says, so a peer that does not read may owe as much more than MaxPending"},
 	{"half-close", endAtOnce},
+	{"half-close-pending", endAtOnce},
 	{"limit-wait", acceptsAlways},
 	{"accept-errors", acceptEnds},
 	{"", "a loop spins while a peer owes replies, does not read and goes on sending"},
@@ -96,5 +97,6 @@ var fasthttpCannot = []Declaration{
 	{"", "a request's head has to fit into the read buffer, of 4 KiB by default, else it is 431"},
 	{"", "requests that wait in the backlog or have arrived in part when it shuts down are not answered"},
 	{"", "as recommended it has a listener for each loop, each of which may hold one connection more than MaxConns"},
+	{"", "after it has closed, a goroutine of its pool sleeps on for up to 10 s"},
 	{"", "work that blocks blocks the connection's own goroutine"},
 }

@@ -165,11 +165,11 @@ func (e *engine) Stop() {
 // requests that it has read end.
 func (s *server) Shutdown(ctx context.Context) error {
 	s.Drain()
-	err := s.e.fh.ShutdownWithContext(ctx)
-	if ctx.Err() == nil {
-		err = nil // listeners that were closed already
-	} else {
-		err = ctx.Err()
+	// Its own error may be about a listener that was closed already.
+	_ = s.e.fh.ShutdownWithContext(ctx)
+	err := ctx.Err()
+	if s.Stats().Active == 0 {
+		err = nil
 	}
 	return errors.Join(err, s.Server.Close())
 }

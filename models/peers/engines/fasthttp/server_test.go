@@ -21,8 +21,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Fasthttp writes the date in a goroutine that never ends.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	// Fasthttp writes the date in a goroutine that never ends, and a goroutine of a
+	// pool that has stopped notices after 10 s.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
 // rows are both forms of fasthttp.

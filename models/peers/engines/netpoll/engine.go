@@ -73,17 +73,18 @@ func configure(cfg models.Config, recommended bool) error {
 	if loops == 0 {
 		loops = runtime.GOMAXPROCS(0)
 	}
-	size := cfg.ReadBuffer
+	config := netpoll.Config{
+		PollerNum: loops, BufferSize: cfg.ReadBuffer,
+		LoadBalance: netpoll.RoundRobin, LoggerOutput: io.Discard,
+	}
 	if recommended {
 		// docs/guide/guide_en.md, "How To": as many pollers as GOMAXPROCS for
 		// heavy I/O; and "if your project does not have a stack growth problem,
 		// it is best to close gopool".
-		size = 0
-		if err := netpoll.DisableGopool(); err != nil {
-			return err
-		}
+		config.BufferSize = 0
+		config.Runner = func(_ context.Context, handler func()) { go handler() }
 	}
-	err := netpoll.Configure(netpoll.Config{PollerNum: loops, BufferSize: size, LoadBalance: netpoll.RoundRobin, LoggerOutput: io.Discard})
+	err := netpoll.Configure(config)
 	netpoll.Initialize()
 	return err
 }
