@@ -13,7 +13,7 @@ NETBENCH   = bin/netbench
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale proof-generator proof-interleave-twins proof-interleave-slower race proof-race
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race proof-race
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -63,8 +63,12 @@ clean: ## remove what was built; runs stay
 race: build ## race all models at 100 x 64 B and 1000 x 1 KiB, saturated and paced: MODELS, ROUNDS
 	@$(NETBENCH) race -cells standard -models $(MODELS) -rounds $(ROUNDS) -dir $(RUNS)
 
-scale: ## tier ci: 15,000 connections in one process, 60,000 over several
-	$(GO) test -tags ci -count=1 -v -run '^TestScale' ./models/goroutine
+scale: ## tier ci: 15,000 connections in one process, 60,000 over several; memory of idle ones
+	$(GO) test -tags ci -count=1 -v -run '^TestScale' ./models/goroutine ./models/memory
+
+conformance: ## tier ci: the reactor without each of its techniques, and the peers, by the rules of all models
+	$(GO) test -tags ci -count=1 -run '^TestConformanceOfVariants' ./models/reactor
+	cd models/peers/engines && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 proof-generator: build ## tier proof: the generator beside a C client and wrk; writes docs/generator.md
 	$(NETBENCH) calibrate -rounds 16 -markdown docs/generator.md

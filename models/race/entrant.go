@@ -2,6 +2,7 @@ package race
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -39,6 +40,11 @@ type Entrant struct {
 	// result.
 	Declared []string
 
+	// Differs are the conditions, by field of package conditions, in which it is
+	// known not to be as the others are, with the reason. A test of all entrants
+	// makes sure that they are exactly those.
+	Differs map[string]string
+
 	// Version of somebody else's engine, "" for none.
 	Version string
 }
@@ -47,6 +53,15 @@ type Entrant struct {
 func (e Entrant) Serves(service string) bool {
 	base, _, _ := strings.Cut(service, "+")
 	return e.Services == nil || slices.Contains(e.Services, service) || slices.Contains(e.Services, base+"+")
+}
+
+// declared is all that is printed beside its result.
+func (e Entrant) declared() []string {
+	all := slices.Clone(e.Declared)
+	for _, field := range slices.Sorted(maps.Keys(e.Differs)) {
+		all = append(all, field+" differs: "+e.Differs[field])
+	}
+	return all
 }
 
 // Absence is an entrant that does not take part, and why.

@@ -181,7 +181,7 @@ func compareAbsent(a, b *float64) int {
 func (r *Report) standing(i int, e Entrant) (s Standing, err error) {
 	c := r.Comparison
 	s = Standing{
-		Model: e.Name, Kind: e.Kind, Informs: e.Informs, Declared: e.Declared, Version: e.Version, index: i,
+		Model: e.Name, Kind: e.Kind, Informs: e.Informs, Declared: e.declared(), Version: e.Version, index: i,
 		Limit:         r.limit(i),
 		Rate:          geometric(c.Values(i, measuredRate)),
 		CPUPerOp:      geometric(c.Values(i, load.ServerCPUPerOp)),

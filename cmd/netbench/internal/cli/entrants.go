@@ -25,7 +25,11 @@ func entrants() []race.Entrant {
 	var all []race.Entrant
 	for _, name := range slices.Concat(ourFirst, variants()) {
 		if _, known := ours[name]; known {
-			all = append(all, race.Entrant{Name: name, Kind: race.Ours})
+			e := race.Entrant{Name: name, Kind: race.Ours}
+			if strings.HasPrefix(name, "reuseport-") || strings.HasPrefix(name, "prefork-") {
+				e.Differs = map[string]string{"ReusePort": "sharing the address is what this model is about"}
+			}
+			all = append(all, e)
 		}
 	}
 	all = append(all, peerEntrants()...)
@@ -43,6 +47,7 @@ func floorEntrants() []race.Entrant {
 		all = append(all, race.Entrant{
 			Name: name, Kind: race.Floor, Services: []string{"echo"},
 			Prepare:  func(ctx context.Context) (string, error) { return floor.Build(ctx, name) },
+			Differs:  floor.Declared(name),
 			Declared: []string{"the echo is its own, in C: no service of netbench runs in it"},
 		})
 	}

@@ -19,7 +19,7 @@ func peerEntrants() []race.Entrant {
 		}
 		all = append(all, race.Entrant{
 			Name: name, Kind: race.Peer, Informs: strings.HasSuffix(name, peers.Recommended),
-			Services: engine.Services, Declared: engine.Declared, Version: engine.Version,
+			Services: engine.Services, Declared: engine.Declared, Differs: peers.Differs(name), Version: engine.Version,
 			Prepare: func(ctx context.Context) (string, error) { return peers.Build(ctx, name) },
 		})
 	}

@@ -1,3 +1,5 @@
+//go:debug multipathtcp=0
+
 // Command evio is a server of this project over github.com/tidwall/evio. It
 // speaks the control channel of package testenv and is of no use by hand.
 //
@@ -5,6 +7,8 @@
 // 64 KiB and calls Data, and what that returns is copied and written when the
 // socket is found to be writable, one more round later. Nothing is read from a
 // connection meanwhile.
+//
+// evio listens by package net, which would listen with Multipath TCP.
 package main
 
 import (
