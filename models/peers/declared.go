@@ -95,7 +95,7 @@ var fasthttpCannot = []Declaration{
 	{"", "it parses and answers HTTP itself: no other service runs, the order of header fields is its own, and so is what it takes for malformed"},
 	{"", "it has no loops: a goroutine from its pool for each connection"},
 	{"", "a request's head has to fit into the read buffer, of 4 KiB by default, else it is 431"},
-	{"", "requests that wait in the backlog or have arrived in part when it shuts down are not answered"},
+	{"", "when it shuts down, requests that wait in the backlog, have arrived in part or are pipelined behind others are not answered"},
 	{"", "as recommended it has a listener for each loop, each of which may hold one connection more than MaxConns"},
 	{"", "after it has closed, a goroutine of its pool sleeps on for up to 10 s"},
 	{"", "work that blocks blocks the connection's own goroutine"},
