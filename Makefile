@@ -4,16 +4,17 @@ GO        ?= go
 BENCH     ?= .
 TIME      ?= 1s
 COUNT     ?= 3
-PKGS      ?= ./models/goroutine
+PKGS      ?= ./models/goroutine ./models/reactor
 RUNS      ?= results/runs
 ROUNDS    ?= 12
 MODELS    ?= all
 MEASURING  = ^TestAnOpenLoopTellsOfAFreezeWhatAClosedLoopHides$$
 NETBENCH   = bin/netbench
+ABLATION   = reactor,reactor-level,reactor-defer-writes,reactor-own-buffers,reactor-hand-off,reactor-lock-thread,reactor-park,reactor-block,reactor-block-at-once
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race proof-race
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race proof-race proof-reactor proof-ablation proof-memory
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -81,3 +82,12 @@ proof-interleave-slower: ## tier proof: a server with 5 % more work, both ways; 
 
 proof-race: build ## tier proof: all loads, and which model to choose for each; writes docs/race.md
 	$(NETBENCH) race -cells all -models $(MODELS) -rounds $(ROUNDS) -dir $(RUNS) -markdown docs/race.md
+
+proof-reactor: build ## tier proof: the reactor against gnet, nbio and the floor; writes docs/reactor-race.md
+	$(NETBENCH) race -cells standard -models reactor,gnet,nbio,c-epoll,c-uring,goroutine -baseline reactor -rounds $(ROUNDS) -dir $(RUNS) -markdown docs/reactor-race.md
+
+proof-ablation: build ## tier proof: the reactor without each of its techniques; writes docs/reactor-ablation.md
+	$(NETBENCH) race -cells standard -models $(ABLATION) -baseline reactor -rounds $(ROUNDS) -slices 18 -dir $(RUNS) -markdown docs/reactor-ablation.md
+
+proof-memory: build ## tier proof: memory of an idle connection, all models
+	$(NETBENCH) memory -models all
