@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"netbench/models"
+	"netbench/models/internal/buffers"
 )
 
 // ending is how a connection ends, or that it does not yet.
@@ -39,13 +40,13 @@ type conn struct {
 	// What was read and not consumed is buf[start:end]. Buf is the connection's
 	// own buffer, base, or, while a message does not fit there, large. In the
 	// lean variant there is neither while nothing is held.
-	base, large *buffer
+	base, large *buffers.Buffer
 	buf         []byte
 	start, end  int
 	need        int // bytes that the session asked for, at least 1
 
-	out      *buffer // replies to be written; nil while there are none
-	outGuess int     // how large out had to be lately
+	out      *buffers.Buffer // replies to be written; nil while there are none
+	outGuess int             // how large out had to be lately
 
 	consumed int64 // bytes of the stream that were consumed
 	mark     int64 // no request that begins here or later is answered
@@ -147,20 +148,20 @@ func endedBy(err error) ending {
 func (c *conn) answer() ending {
 	for in := c.buf[c.start:c.end]; len(in) > 0 && len(in) >= c.need && c.consumed < c.mark; {
 		if c.out == nil {
-			c.out = c.s.buffers.get(c.outGuess)
+			c.out = c.s.memory.Get(c.outGuess)
 		}
-		n, reply, next := c.session.Step(in, c.out.b)
+		n, reply, next := c.session.Step(in, c.out.B)
 		if next.Op == models.Block {
 			// What came before must not wait for work that may take long.
-			if len(c.out.b) > 0 {
+			if len(c.out.B) > 0 {
 				if how := c.flush(); how != ongoing {
 					return how
 				}
-				c.out = c.s.buffers.get(c.outGuess)
+				c.out = c.s.memory.Get(c.outGuess)
 			}
-			n, reply, next = c.session.(models.Blocker).Work(in, c.out.b)
+			n, reply, next = c.session.(models.Blocker).Work(in, c.out.B)
 		}
-		c.out.b = reply
+		c.out.B = reply
 		c.start += n
 		c.consumed += int64(n)
 		in = in[n:]
@@ -193,21 +194,21 @@ func (c *conn) flush() ending {
 		return ongoing
 	}
 	how := ongoing
-	if len(c.out.b) > 0 {
-		n, err := c.nc.Write(c.out.b)
+	if len(c.out.B) > 0 {
+		n, err := c.nc.Write(c.out.B)
 		c.bytesOut.Add(uint64(n))
 		if err != nil {
-			how = c.persist(c.out.b[n:], n, err, began)
+			how = c.persist(c.out.B[n:], n, err, began)
 		}
 	}
 	// A large reply is likely to be followed by another. What is not needed
 	// any more is forgotten bit by bit.
-	if n := len(c.out.b); n > c.outGuess {
+	if n := len(c.out.B); n > c.outGuess {
 		c.outGuess = n
 	} else {
 		c.outGuess -= (c.outGuess - n) / 16
 	}
-	c.s.buffers.put(c.out)
+	c.s.memory.Put(c.out)
 	c.out = nil
 	return how
 }

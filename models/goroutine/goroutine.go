@@ -113,7 +113,7 @@ type server struct {
 	limit     int // largest read buffer in bytes
 	listeners []*listener
 	slots     chan struct{} // holds a token for each connection; nil without MaxConns
-	buffers   buffers
+	memory    memory
 
 	started    time.Time
 	renewEvery time.Duration // how old a deadline may be before it is moved
@@ -157,7 +157,7 @@ func newServer(cfg models.Config, o Options, opened ...listen.Listener) *server 
 	for _, l := range opened {
 		s.listeners = append(s.listeners, &listener{Listener: l})
 	}
-	s.buffers.base = cfg.ReadBuffer
+	s.memory.base = cfg.ReadBuffer
 	if cfg.MaxConns != models.NoLimit {
 		s.slots = make(chan struct{}, cfg.MaxConns)
 	}

@@ -58,8 +58,8 @@ func (c *conn) read() (int, error) {
 
 // borrow gets the connection its read buffer.
 func (c *conn) borrow() {
-	c.base = c.s.buffers.read()
-	c.buf = c.base.b
+	c.base = c.s.memory.read()
+	c.buf = c.base.B
 }
 
 // unborrow gives back what a connection needs for reading alone, if nothing is
@@ -69,6 +69,6 @@ func (c *conn) unborrow() {
 		return
 	}
 	c.dropLarge()
-	c.s.buffers.doneReading(c.base)
+	c.s.memory.doneReading(c.base)
 	c.base, c.buf, c.start, c.end = nil, nil, 0, 0
 }

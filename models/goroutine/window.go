@@ -32,7 +32,7 @@ func (c *conn) moveHome(held int) {
 	from := c.buf[c.start:c.end]
 	if c.large != nil {
 		if c.base != nil {
-			c.buf = c.base.b
+			c.buf = c.base.B
 		} else {
 			c.buf = make([]byte, c.s.cfg.ReadBuffer)
 		}
@@ -44,16 +44,16 @@ func (c *conn) moveHome(held int) {
 // grow moves what is held to a larger buffer. A session that does not know how
 // long its message is asks for one byte more each time, so the size doubles.
 func (c *conn) grow() {
-	large := c.s.buffers.get(min(max(c.need, 2*len(c.buf)), c.s.limit))
-	large.b = large.b[:cap(large.b)]
-	copy(large.b, c.buf[c.start:c.end])
+	large := c.s.memory.Get(min(max(c.need, 2*len(c.buf)), c.s.limit))
+	large.B = large.B[:cap(large.B)]
+	copy(large.B, c.buf[c.start:c.end])
 	c.dropLarge()
-	c.large, c.buf = large, large.b
+	c.large, c.buf = large, large.B
 }
 
 func (c *conn) dropLarge() {
 	if c.large != nil {
-		c.s.buffers.put(c.large)
+		c.s.memory.Put(c.large)
 		c.large = nil
 	}
 }
@@ -62,11 +62,11 @@ func (c *conn) dropLarge() {
 func (c *conn) giveBack() {
 	c.dropLarge()
 	if c.base != nil {
-		c.s.buffers.doneReading(c.base)
+		c.s.memory.doneReading(c.base)
 		c.base = nil
 	}
 	if c.out != nil {
-		c.s.buffers.put(c.out)
+		c.s.memory.Put(c.out)
 		c.out = nil
 	}
 	c.buf = nil

@@ -149,7 +149,7 @@ func TestIdleConnectionHoldsItsReadBufferOnly(t *testing.T) {
 	c.room()
 	assert.Nil(t, c.out)
 	assert.Nil(t, c.large)
-	assert.Len(t, c.base.b, models.DefaultReadBuffer)
+	assert.Len(t, c.base.B, models.DefaultReadBuffer)
 }
 
 func TestLingeringEndsTheStreamFirstAndDiscardsTheRest(t *testing.T) {
