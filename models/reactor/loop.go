@@ -33,9 +33,10 @@ type loop struct {
 	unsent []*conn // to be written at the end of the batch
 	dying  []*conn // to be closed at the end of the batch
 
-	now    time.Duration // since the server was made; read once a batch
-	wheel  wheel
-	accept acceptor
+	now     time.Duration // since the server was made; read once a batch
+	yieldAt time.Duration // when to let other goroutines run
+	wheel   wheel
+	accept  acceptor
 
 	draining bool
 	killed   bool
@@ -59,6 +60,12 @@ type command struct {
 	do func(*loop)
 	done
 }
+
+// yieldEvery is how long a loop that always has something to do keeps its
+// processor before it lets other goroutines run: those that do its work, which is
+// why it does not wait if there is some, or those that ask for statistics. The
+// scheduler would take 10 ms to interrupt it.
+const yieldEvery = time.Millisecond
 
 // batch is the most events that are taken at once.
 const batch = 512
@@ -104,8 +111,9 @@ func (l *loop) run() {
 			l.resumeAccept()
 		}
 		l.endBatch()
-		if l.jobs > 0 {
-			runtime.Gosched() // to those who do the work
+		if l.jobs > 0 || l.now >= l.yieldAt {
+			l.yieldAt = l.now + yieldEvery
+			runtime.Gosched()
 		}
 	}
 	l.mu.Lock()
