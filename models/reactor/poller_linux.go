@@ -66,8 +66,12 @@ func (p *poller) open(o Options, started time.Time) (err error) {
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		return err
 	}
+	// The runtime's monitor sleeps while all processors are idle, and is woken by
+	// system calls that the scheduler is told of. A loop that wakes up and makes
+	// only others would leave it asleep, and with it the timers, the network
+	// poller and the preemption of everybody else in the process.
 	p.look = func(uintptr) bool {
-		p.found = p.poll()
+		p.found = p.told(0)
 		return p.found > 0
 	}
 	// It fails if the file is not registered, which would make every wait end at
@@ -93,13 +97,19 @@ func (p *poller) poll() int { return p.brief(0) }
 // brief waits for events for some milliseconds, without telling the scheduler
 // unless HandOff asks for it. If it is interrupted, there are none.
 func (p *poller) brief(timeout uintptr) int {
-	var n uintptr
-	var errno syscall.Errno
 	if p.handOff {
-		n, _, errno = syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, timeout, 0, 0)
-	} else {
-		n, _, errno = syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, timeout, 0, 0)
+		return p.told(timeout)
 	}
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, timeout, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// told is brief in a system call that the scheduler is told of.
+func (p *poller) told(timeout uintptr) int {
+	n, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, timeout, 0, 0)
 	if errno != 0 {
 		return 0
 	}
@@ -155,11 +165,7 @@ func (p *poller) block(until time.Duration) int {
 		// Rounded up, or the last millisecond would be spent looking.
 		timeout = int(max(0, (until-time.Since(p.started)+time.Millisecond-1)/time.Millisecond))
 	}
-	n, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, uintptr(timeout), 0, 0)
-	if errno != 0 {
-		return 0
-	}
-	return int(n)
+	return p.told(uintptr(timeout))
 }
 
 func (p *poller) event(i int) event {
