@@ -17,7 +17,7 @@ import (
 // system call must not keep everything else in its process from running, also not
 // after the process has been idle and the runtime's monitor went to sleep.
 func TestABusyServerStillAnswersItsParent(t *testing.T) {
-	server, err := testenv.StartServer(t.Context(), testenv.ServerSpec{Model: reactor.Name, Service: "echo", GoMaxProcs: 1})
+	server, err := testenv.StartServer(t.Context(), testenv.ServerSpec{Model: reactor.Name, Service: "echo+spin=20000", GoMaxProcs: 1})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = server.Kill() })
 	target, err := load.ParseTarget(t.Context(), "tcp://"+server.Addr())
