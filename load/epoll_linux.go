@@ -71,12 +71,18 @@ func (e *epollEngine) each(ctx context.Context, phase string, do func(w *epollWo
 	for _, w := range e.workers {
 		w.stop.Store(ctx.Err() != nil)
 	}
+	hooked := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
+		defer close(hooked)
 		for _, w := range e.workers {
 			w.stop.Store(true)
 		}
 	})
-	defer unhook()
+	defer func() {
+		if !unhook() {
+			<-hooked // it must not reach into what comes next
+		}
+	}()
 	results := make(chan error, len(e.workers))
 	for _, w := range e.workers {
 		w.orders <- order{do, results}
