@@ -305,7 +305,8 @@ func (e *portableEngine) cycle(d *drive) *cycles {
 				case <-window.Done():
 					return
 				}
-				if window.Err() != nil || e.takeQuota(1) == 0 {
+				// The timer of the window's end may be late.
+				if window.Err() != nil || nanos() >= d.endAt || e.takeQuota(1) == 0 {
 					return
 				}
 				c.oneCycle(b)
