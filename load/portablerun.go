@@ -293,7 +293,8 @@ func (c *cycles) over() bool {
 // window ends.
 func (e *portableEngine) cycle(d *drive) *cycles {
 	all := &cycles{done: make(chan struct{})}
-	window, closed := context.WithDeadline(d.ctx, epoch.Add(time.Duration(d.endAt)))
+	end := d.endAt // a run that ends early moves it
+	window, closed := context.WithDeadline(d.ctx, epoch.Add(time.Duration(end)))
 	for _, c := range e.conns {
 		all.Go(func() {
 			b := make([]byte, e.readSize())
@@ -306,7 +307,7 @@ func (e *portableEngine) cycle(d *drive) *cycles {
 					return
 				}
 				// The timer of the window's end may be late.
-				if window.Err() != nil || nanos() >= d.endAt || e.takeQuota(1) == 0 {
+				if window.Err() != nil || nanos() >= end || e.takeQuota(1) == 0 {
 					return
 				}
 				c.oneCycle(b)
