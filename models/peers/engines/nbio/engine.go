@@ -72,11 +72,6 @@ func newServer(recommended bool) models.Factory {
 			e.nb.Stop()
 			return nil, adapter.ListenError("nbio", cfg, err)
 		}
-		if err := e.await(); err != nil {
-			_ = e.gate.Close()
-			e.nb.Stop()
-			return nil, adapter.ListenError("nbio", cfg, err)
-		}
 		return e.s.Attach(e), nil
 	}
 }
