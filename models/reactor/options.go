@@ -164,6 +164,9 @@ func (o *Options) switches() []struct {
 	}
 }
 
+// oneRead names the variant with a read budget of 1.
+const oneRead = "one-read"
+
 // variant names what is not as usual.
 func (o Options) variant() string {
 	var names []string
@@ -174,6 +177,9 @@ func (o Options) variant() string {
 	}
 	if o.Wait != Dwell {
 		names = append(names, o.Wait.String())
+	}
+	if o.ReadBudget == 1 {
+		names = append(names, oneRead)
 	}
 	return strings.Join(names, ",")
 }

@@ -23,6 +23,7 @@ func Models() map[string]models.Factory {
 	for _, w := range []Waiting{Park, Block, BlockAtOnce} {
 		all[Name+"-"+w.String()] = Factory(Options{Wait: w})
 	}
+	all[Name+"-"+oneRead] = Factory(Options{ReadBudget: 1})
 	return all
 }
 

@@ -22,7 +22,6 @@ func TestConformanceOfVariants(t *testing.T) {
 		}
 		return reactor.New(c)
 	}
-	factories["reactor-one-read"] = reactor.Factory(reactor.Options{ReadBudget: 1})
 	factories["reactor-share"] = reactor.Factory(reactor.Options{Share: true})
 	for _, name := range slices.Sorted(maps.Keys(factories)) {
 		t.Run(name, func(t *testing.T) { modeltest.Run(t, factories[name], modeltest.Short(), modeltest.Networks("tcp4")) })
