@@ -18,6 +18,10 @@ import (
 type Contender struct {
 	Name string
 
+	// Conns and Silent, if Conns is not 0, are the connections of this contender
+	// in place of the plan's: the same server under two loads is two contenders.
+	Conns, Silent int
+
 	// Start runs a fresh server. It is called once a round.
 	Start func(ctx context.Context) (Subject, error)
 }
@@ -71,6 +75,11 @@ type Comparing struct {
 
 	// Rounds is the number of rounds, default 15. Each has fresh processes.
 	Rounds int
+
+	// Before is the number of rounds of the same comparison that were held
+	// already, by other calls with the same seed: the order goes on from there,
+	// and a contender that cannot be started is a fault, not an error.
+	Before int
 
 	// Slice is the length of one slice, default 100 ms, and Slices the number
 	// of slices that each contender gets in a round, default 20. It is rounded
@@ -289,7 +298,7 @@ func Interleave(ctx context.Context, c Comparing, contenders ...Contender) (*Com
 	first := int(rand.New(rand.NewPCG(c.Seed, 1)).Uint64() % uint64(len(contenders)))
 	for i := range c.Rounds {
 		began := time.Now()
-		r, err := c.round(ctx, contenders, first+i, i == 0)
+		r, err := c.round(ctx, contenders, first+c.Before+i, c.Before+i == 0)
 		if err != nil {
 			return out, err
 		}

@@ -67,6 +67,9 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 	for _, i := range r.Order {
 		l := lanes[i]
 		p := c.Plan
+		if conns := contenders[i].Conns; conns != 0 {
+			p.Conns, p.Silent = conns, contenders[i].Silent
+		}
 		p.Targets = []Target{l.subject.Target()}
 		p.ServerCPUs = l.subject.CPUs()
 		if l.session, err = Dial(ctx, p); err != nil {
