@@ -212,10 +212,15 @@ func (l *loop) endBatch() {
 		}
 	}
 	l.unsent = l.unsent[:0]
-	if len(l.dying) > 0 {
+	freed := len(l.dying)
+	if freed > 0 {
 		l.bury()
 	}
 	l.publish()
+	// Only then may another loop count a connection in the place of one of these.
+	for range freed {
+		l.s.release()
+	}
 }
 
 // publish lets others see what the loop has counted.
@@ -228,7 +233,8 @@ func (l *loop) publish() {
 
 // bury closes the descriptors of connections that have ended, and keeps their
 // memory for others. Nobody refers to them any more but the list of those to be
-// looked at again, which is left in the next batch at the latest.
+// looked at again, which is left in the next batch at the latest. Their slots are
+// the caller's to release.
 func (l *loop) bury() {
 	for i, c := range l.dying {
 		l.dying[i] = nil
@@ -241,7 +247,6 @@ func (l *loop) bury() {
 		l.free = append(l.free, c)
 		l.conns--
 		l.counts.Active--
-		l.s.release()
 	}
 	l.dying = l.dying[:0]
 }
