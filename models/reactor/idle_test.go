@@ -68,7 +68,7 @@ func TestWheelFindsWhoIsIdleAfterALongSleep(t *testing.T) {
 
 // TestAnIdleServerRests: waiting costs next to nothing, however it is done.
 func TestAnIdleServerRests(t *testing.T) {
-	for _, w := range []Waiting{Dwell, Park, Block, BlockAtOnce} {
+	for _, w := range []Waiting{Block, Park} {
 		t.Run(w.String(), func(t *testing.T) {
 			s := start(t, models.Config{Service: models.Echo{}}, Options{Wait: w})
 			exchange(t, dial(t, s), []byte("x"), []byte("x"))

@@ -25,11 +25,6 @@
 //     timing wheel for each loop, and traffic costs it only a store.
 //   - A shutdown cuts connections: each loop drains its own.
 //
-// One thing is left to the user: a loop that has nothing to do keeps its processor
-// for some 10 ms before it lets go of it (Dwell), which is what makes a busy
-// server cheap, and what makes other goroutines of the process wait. A program
-// that does more than serve sets Options.Wait to Park.
-//
 // The techniques that make it fast can each be switched off by [Options], to
 // measure what they are worth; docs/reactor.md tells what was measured.
 package reactor
@@ -89,47 +84,36 @@ type Options struct {
 	LockThread bool
 }
 
-// Waiting is a way to wait for events without keeping the processor, or another
-// goroutine, from working for long.
+// Waiting is a way to wait for events.
 type Waiting uint8
 
 const (
-	// Dwell waits in a system call that the scheduler is not told of, until the
-	// scheduler interrupts it, which it does after some 10 ms, or for 20 ms, and
-	// then parks. A server that has something to do every now and then never
-	// leaves its processor, so a wake-up costs what it costs a C program.
+	// Block waits in a system call that the scheduler is told of: if it lasts,
+	// and others have something to do, the scheduler hands the processor on. A
+	// wake-up costs what it costs a C program.
 	//
-	// The price is paid by other goroutines of the process: where all processors
-	// have a loop that dwells, they wait until it is interrupted. Workers do not,
-	// as a loop that has work under way parks at once, nor does the collector,
-	// which interrupts the call. A program that does more than serve is better
-	// off with Park.
-	Dwell Waiting = iota
+	// Where a process has no other processor, others wait until the scheduler
+	// notices, which takes 20 µs to 10 ms. Workers of the server do not wait: a
+	// loop that has work under way parks.
+	Block Waiting = iota
 
 	// Park looks once, then parks the goroutine until the runtime's own poller
-	// tells that the loop's has events.
+	// tells that the loop's has events, as other goroutines wait for sockets.
+	// Nobody waits for the processor, and each wake-up takes two calls more.
 	Park
-
-	// Block looks once, then blocks in a system call that the scheduler is told
-	// of: it hands the processor to another thread when it notices, 20 µs later
-	// or more.
-	Block
-
-	// BlockAtOnce is Block without a look before.
-	BlockAtOnce
 )
 
 // String is the name of a way to wait.
 func (w Waiting) String() string {
-	return [...]string{"dwell", "park", "block", "block-at-once"}[w]
+	return [...]string{"block", "park"}[w]
 }
 
 func (o Options) check() (Options, error) {
 	if o.Steer && !o.Share {
 		return o, errors.New("reactor: Options.Steer needs Options.Share (a connection is steered to one of several listeners)")
 	}
-	if o.Wait > BlockAtOnce {
-		return o, fmt.Errorf("reactor: Options.Wait is %d (want Dwell, Park, Block or BlockAtOnce)", o.Wait)
+	if o.Wait > Park {
+		return o, fmt.Errorf("reactor: Options.Wait is %d (want Block or Park)", o.Wait)
 	}
 	for _, f := range []struct {
 		name string
@@ -175,7 +159,7 @@ func (o Options) variant() string {
 			names = append(names, s.name)
 		}
 	}
-	if o.Wait != Dwell {
+	if o.Wait != Block {
 		names = append(names, o.Wait.String())
 	}
 	if o.ReadBudget == 1 {

@@ -51,9 +51,6 @@ func (p *poller) open(o Options, started time.Time) (err error) {
 	if err := p.control(unix.EPOLL_CTL_ADD, p.wakeup, unix.EPOLLIN); err != nil {
 		return err
 	}
-	if p.waiting == Block || p.waiting == BlockAtOnce {
-		return nil
-	}
 	// A copy of the descriptor, because the file closes its own.
 	double, err := unix.FcntlInt(uintptr(p.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -91,54 +88,38 @@ func (p *poller) close() {
 	}
 }
 
-// poll returns the number of events that there are now.
-func (p *poller) poll() int { return p.brief(0) }
-
-// brief waits for events for some milliseconds, without telling the scheduler
-// unless HandOff asks for it. If it is interrupted, there are none.
-func (p *poller) brief(timeout uintptr) int {
+// poll returns the number of events that there are now. The call does not block,
+// so the scheduler is not told of it unless HandOff asks for that.
+func (p *poller) poll() int {
 	if p.handOff {
-		return p.told(timeout)
+		return p.told(0)
 	}
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, timeout, 0, 0)
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, 0, 0, 0)
 	if errno != 0 {
 		return 0
 	}
 	return int(n)
 }
 
-// told is brief in a system call that the scheduler is told of.
-func (p *poller) told(timeout uintptr) int {
-	n, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, timeout, 0, 0)
+// told waits for events for some milliseconds, -1 for ever, in a system call that
+// the scheduler is told of. If it is interrupted, there are none.
+func (p *poller) told(timeout int) int {
+	n, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), batch, uintptr(timeout), 0, 0)
 	if errno != 0 {
 		return 0
 	}
 	return int(n)
 }
-
-// dwell bounds how long Dwell keeps the processor, in milliseconds, should the
-// scheduler not interrupt it, as it does after some 10 ms unless it is told not
-// to (GODEBUG=asyncpreemptoff=1). It is longer than the tick of the kernel's
-// clock: a timer that is due before that has to be set in hardware, on each call.
-const dwell = 20
 
 // wait waits for events until a time on the server's clock. Hurry tells that
-// other goroutines of the server have work to do.
+// other goroutines of the server have work to do: a call that blocks would keep
+// the processor from them until the scheduler notices.
 func (p *poller) wait(until time.Duration, hurry bool) int {
-	switch {
-	case p.waiting == BlockAtOnce:
+	if p.waiting == Block && !hurry {
 		return p.block(until)
-	case p.waiting == Dwell && !hurry:
-		if n := p.brief(dwell); n > 0 {
-			return n
-		}
-	default:
-		if n := p.poll(); n > 0 {
-			return n
-		}
 	}
-	if p.waiting == Block {
-		return p.block(until)
+	if n := p.poll(); n > 0 {
+		return n
 	}
 	return p.park(until)
 }
@@ -165,7 +146,7 @@ func (p *poller) block(until time.Duration) int {
 		// Rounded up, or the last millisecond would be spent looking.
 		timeout = int(max(0, (until-time.Since(p.started)+time.Millisecond-1)/time.Millisecond))
 	}
-	return p.told(uintptr(timeout))
+	return p.told(timeout)
 }
 
 func (p *poller) event(i int) event {

@@ -20,9 +20,7 @@ func Models() map[string]models.Factory {
 			all[Name+"-"+s.name] = Factory(o)
 		}
 	}
-	for _, w := range []Waiting{Park, Block, BlockAtOnce} {
-		all[Name+"-"+w.String()] = Factory(Options{Wait: w})
-	}
+	all[Name+"-"+Park.String()] = Factory(Options{Wait: Park})
 	all[Name+"-"+oneRead] = Factory(Options{ReadBudget: 1})
 	return all
 }

@@ -231,7 +231,7 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"Options.Steer needs":      {Steer: true},
 		"Options.Workers is -1":    {Workers: -1},
 		"Options.ReadBudget is -1": {ReadBudget: -1},
-		"Options.Wait is 4":        {Wait: BlockAtOnce + 1},
+		"Options.Wait is 2":        {Wait: Park + 1},
 	} {
 		_, err := Factory(o)(cfg)
 		require.ErrorContains(t, err, want)
