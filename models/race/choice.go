@@ -3,6 +3,7 @@ package race
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,26 +123,43 @@ func PrintChoices(w io.Writer, races []CellRace, reports []*Report) error {
 	return err
 }
 
-// Markdown writes a page about races of cells.
-func Markdown(w io.Writer, host results.Fingerprint, races []CellRace, reports []*Report) error {
+// Markdown writes a page about races of cells, which command has held.
+func Markdown(w io.Writer, command string, host results.Fingerprint, races []CellRace, reports []*Report) error {
 	var b strings.Builder
 	b.WriteString("# Which model for which load\n\n")
-	fmt.Fprintf(&b, "Written by `make proof-race` on %s with %s for\n%s/%s on %s, %d CPUs (%s).\n",
-		host.Start.Format(time.DateOnly), host.GoVersion, host.GOOS, host.GOARCH, host.Kernel, host.CPUs, host.CPUModel)
+	fmt.Fprintf(&b, "    %s\n\nwrote this on %s with %s for\n%s/%s on %s, %d CPUs (%s).\n",
+		command, host.Start.Format(time.DateOnly), host.GoVersion, host.GOOS, host.GOARCH, host.Kernel, host.CPUs, host.CPUModel)
 	if len(reports) > 0 {
 		fmt.Fprintf(&b, "Servers on CPU %s, generator on CPU %s; at most %d rounds of slices of %v with fresh\nprocesses. Ratios are to %s.\n",
 			list(reports[0].ServerCPUs), list(reports[0].GeneratorCPUs), reports[0].RoundsAsked, reports[0].Slice, reports[0].Baseline)
 	}
-	b.WriteString("\n## The choice\n\n" + rule + "\n\n| load | model to choose |\n|---|---|\n")
+	b.WriteString("\n## The choice\n\n" + rule + "\n\n| load | model to choose | why |\n|---|---|---|\n")
 	all := choices(races, reports)
 	for _, c := range all {
-		fmt.Fprintf(&b, "| %s | %s |\n", escape(c.Load()), escape(c.Model()))
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", escape(c.Load()), escape(c.Model()), escape(strings.Join(c.Why(), "<br>")))
 	}
-	fmt.Fprintf(&b, "\n## The measurements\n\nWith ten thousand connections to each model, memory and time are short: there only\n%s\nrace, as far as this host has them.\n", strings.Join(fewer, ", "))
+	b.WriteString("\n## The measurements\n")
+	if slices.ContainsFunc(races, func(c CellRace) bool { return c.Cell.Models != nil && c.Options.LeaveOut }) {
+		fmt.Fprintf(&b, "\nWith ten thousand connections to each model, memory and time are short: there only\n%s\nrace, as far as this host has them.\n", strings.Join(fewer, ", "))
+	}
 	for _, c := range all {
 		for _, r := range c.Reports {
 			r.section(&b)
 		}
+	}
+	var declared []string
+	for _, r := range reports {
+		for _, line := range r.declared() {
+			if !slices.Contains(declared, line) {
+				declared = append(declared, line)
+			}
+		}
+	}
+	if len(declared) > 0 {
+		b.WriteString("\n## What contenders could not be given\n\n")
+	}
+	for _, line := range declared {
+		fmt.Fprintf(&b, "- %s\n", line)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -169,7 +187,7 @@ func (r *Report) section(b *strings.Builder) {
 	if low := r.floorLine(); low != "" {
 		fmt.Fprintf(b, "- %s: %s\n", r.Verdict.Winner, low)
 	}
-	for _, line := range r.Notes() {
+	for _, line := range r.notes() {
 		fmt.Fprintf(b, "- %s\n", line)
 	}
 }

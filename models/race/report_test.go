@@ -234,7 +234,7 @@ func TestThePageAndTheChoicesAreDerivedFromTheMeasurements(t *testing.T) {
 	golden(t, "choices.txt", b.String())
 	b.Reset()
 	host := results.Fingerprint{Start: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), GoVersion: "go1.26.8", GOOS: "linux", GOARCH: "amd64", Kernel: "Linux 6.18", CPUs: 2, CPUModel: "A | B"}
-	require.NoError(t, Markdown(&b, host, races, reports))
+	require.NoError(t, Markdown(&b, "netbench race -cells standard", host, races, reports))
 	golden(t, "page.md", b.String())
 }
 

@@ -65,10 +65,27 @@ func (r *Report) Print(w io.Writer) error {
 // Notes are what has to be said beside the table, a line each.
 func (r *Report) Notes() []string {
 	var lines []string
+	for _, line := range r.declared() {
+		lines = append(lines, "declared: "+line)
+	}
+	return append(lines, r.notes()...)
+}
+
+// declared is what contenders could not be given.
+func (r *Report) declared() []string {
+	var lines []string
 	for _, s := range r.Contenders {
 		for _, d := range s.Declared {
-			lines = append(lines, fmt.Sprintf("declared: %s: %s", s.Model, d))
+			lines = append(lines, s.Model+": "+d)
 		}
+	}
+	return lines
+}
+
+// notes are the others.
+func (r *Report) notes() []string {
+	var lines []string
+	for _, s := range r.Contenders {
 		if s.Fallback != "" {
 			lines = append(lines, fmt.Sprintf("fallback: %s: %s", s.Model, s.Fallback))
 		}

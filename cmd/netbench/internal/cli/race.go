@@ -71,6 +71,8 @@ type raceFlags struct {
 	page   string
 	asJSON bool
 
+	command string // that was given
+
 	measured map[[2]string]float64 // memory, by model and service
 }
 
@@ -136,6 +138,8 @@ func (f *raceFlags) run(ctx context.Context, fs *flag.FlagSet, s Streams) (int, 
 	if err := f.check(fs); err != nil {
 		return results.ExitBadInput, err
 	}
+	f.command = "netbench race"
+	fs.Visit(func(g *flag.Flag) { f.command += fmt.Sprintf(" -%s=%s", g.Name, g.Value) })
 	races, err := f.races()
 	if err != nil {
 		return results.ExitBadInput, err

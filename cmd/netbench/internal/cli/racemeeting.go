@@ -124,7 +124,7 @@ func (m *raceMeeting) markdown(ctx context.Context) func(io.Writer) error {
 		if err != nil {
 			return err
 		}
-		return race.Markdown(w, host, m.held, m.reports)
+		return race.Markdown(w, m.f.command, host, m.held, m.reports)
 	}
 }
 
