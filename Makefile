@@ -10,11 +10,11 @@ ROUNDS    ?= 12
 MODELS    ?= all
 MEASURING  = ^TestAnOpenLoopTellsOfAFreezeWhatAClosedLoopHides$$
 NETBENCH   = bin/netbench
-ABLATION   = reactor,reactor-level,reactor-defer-writes,reactor-own-buffers,reactor-one-read,reactor-hand-off,reactor-lock-thread,reactor-park,reactor-block,reactor-block-at-once
+ABLATION   = reactor,reactor-level,reactor-defer-writes,reactor-own-buffers,reactor-one-read,reactor-hand-off,reactor-lock-thread,reactor-park
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race proof-race proof-reactor proof-ablation proof-memory
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race proof-race proof-reactor proof-ablation proof-idle proof-memory
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -88,6 +88,9 @@ proof-reactor: build ## tier proof: the reactor against gnet, nbio and the floor
 
 proof-ablation: build ## tier proof: the reactor without each of its techniques; writes docs/reactor-ablation.md
 	$(NETBENCH) race -cells standard -models $(ABLATION) -baseline reactor -rounds $(ROUNDS) -slices 18 -dir $(RUNS) -markdown docs/reactor-ablation.md
+
+proof-idle: ## tier proof: the reactor with 10,000 connections, most of them idle; writes docs/reactor-idle.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofIdle' ./models/reactor
 
 proof-memory: build ## tier proof: memory of an idle connection, all models
 	$(NETBENCH) memory -models all
