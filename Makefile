@@ -92,5 +92,6 @@ proof-ablation: build ## tier proof: the reactor without each of its techniques;
 proof-idle: ## tier proof: the reactor with 10,000 connections, most of them idle; writes docs/reactor-idle.md
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofIdle' ./models/reactor
 
-proof-memory: build ## tier proof: memory of an idle connection, all models
-	$(NETBENCH) memory -models all
+proof-memory: build ## tier proof: memory of an idle connection, all models; writes docs/memory.md and docs/memory-http.md
+	$(NETBENCH) memory -models all -markdown docs/memory.md
+	$(NETBENCH) memory -models all -service http -markdown docs/memory-http.md

@@ -98,6 +98,13 @@ func (c Command) run(ctx context.Context, args []string, s Streams) int {
 	return results.ExitBadInput
 }
 
+// commandLine is the command with the flags that were given.
+func commandLine(name string, flags *flag.FlagSet) string {
+	line := "netbench " + name
+	flags.Visit(func(f *flag.Flag) { line += fmt.Sprintf(" -%s=%s", f.Name, f.Value) })
+	return line
+}
+
 // flags declares the command's flags anew.
 func (c Command) flags() (*flag.FlagSet, Action) {
 	flags := flag.NewFlagSet(c.Name, flag.ContinueOnError)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"netbench/models"
 	"netbench/models/memory"
@@ -47,6 +48,7 @@ server failed or lost connections.`,
 			repeat := flags.Int("repeat", memory.DefaultRepetitions, "fresh server processes for each model (`number`)")
 			service := flags.String("service", "echo", "`service`: "+strings.Join(models.ServiceNames(), ", "))
 			dir := flags.String("dir", "", "keep a run file in this `directory`, too")
+			page := flags.String("markdown", "", "write the table as a page to `FILE`, too, if all was measured")
 			asJSON := flags.Bool("json", false, "print one JSON object")
 			return func(ctx context.Context, _ []string, s Streams) (int, error) {
 				var err error
@@ -61,7 +63,16 @@ server failed or lost connections.`,
 				if err != nil {
 					return results.ExitBadInput, err
 				}
-				return runMemory(ctx, subjects, o, *dir, *asJSON, s)
+				file, err := createWhole(*page)
+				if err != nil {
+					return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
+				}
+				defer file.discard()
+				all, exit, err := runMemory(ctx, subjects, o, *dir, *asJSON, s)
+				if err != nil || exit != results.ExitGood {
+					return exit, err
+				}
+				return exit, file.commit(memoryPage(ctx, commandLine("memory", flags), all))
 			}
 		},
 	}
@@ -125,20 +136,36 @@ func parseCounts(list string) ([]int, error) {
 	return counts, nil
 }
 
+// memoryPage writes the table of what command has measured.
+func memoryPage(ctx context.Context, command string, all []*memory.Result) func(io.Writer) error {
+	return func(w io.Writer) error {
+		host, err := results.Collect(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "# What an idle connection costs in memory\n\n    %s\n\nwrote this on %s with %s for\n%s/%s on %s, %d CPUs (%s).\n\n```\n", command,
+			host.Start.Format(time.DateOnly), host.GoVersion, host.GOOS, host.GOARCH, host.Kernel, host.CPUs, host.CPUModel)
+		if err := memory.Print(w, all); err != nil {
+			return err
+		}
+		_, err = io.WriteString(w, "```\n")
+		return err
+	}
+}
+
 // runMemory measures one subject after the other, keeps and prints what there is.
-func runMemory(ctx context.Context, subjects []memory.Subject, o memory.Options, dir string, asJSON bool, s Streams) (int, error) {
+func runMemory(ctx context.Context, subjects []memory.Subject, o memory.Options, dir string, asJSON bool, s Streams) (all []*memory.Result, exit int, err error) {
 	place, err := testenv.Place()
 	if err == nil {
 		err = testenv.PinSelf(place.Generator)
 	}
 	if err != nil {
-		return results.ExitUndecided, err
+		return all, results.ExitUndecided, err
 	}
 	run, err := createRun(ctx, dir)
 	if err != nil {
-		return results.ExitBadInput, err
+		return all, results.ExitBadInput, err
 	}
-	var all []*memory.Result
 	var failure error
 	for _, subject := range subjects {
 		r, err := memory.Measure(ctx, subject, o)
@@ -150,7 +177,7 @@ func runMemory(ctx context.Context, subjects []memory.Subject, o memory.Options,
 	}
 	path, err := keepMemory(run, all, failure)
 	if err != nil {
-		return results.ExitBadInput, err
+		return all, results.ExitBadInput, err
 	}
 	switch {
 	case len(all) == 0:
@@ -163,18 +190,18 @@ func runMemory(ctx context.Context, subjects []memory.Subject, o memory.Options,
 	}
 	switch {
 	case err != nil:
-		return results.ExitBadInput, err
+		return all, results.ExitBadInput, err
 	case errors.Is(failure, memory.ErrInput), errors.Is(failure, errors.ErrUnsupported):
-		return results.ExitBadInput, failure
+		return all, results.ExitBadInput, failure
 	case ctx.Err() != nil:
-		return results.ExitUndecided, errors.New("interrupted")
+		return all, results.ExitUndecided, errors.New("interrupted")
 	case failure != nil:
-		return results.ExitUndecided, failure
+		return all, results.ExitUndecided, failure
 	}
 	if path != "" {
 		fmt.Fprintln(s.Err, "kept as "+path)
 	}
-	return results.ExitGood, nil
+	return all, results.ExitGood, nil
 }
 
 // createRun begins a run file in a directory; without one it returns nil.

@@ -66,12 +66,13 @@ func TestMemoryPrintsATableAndKeepsARun(t *testing.T) {
 	assert.Len(t, runs[0].Results, 4)
 }
 
-func TestMemoryPrintsJSON(t *testing.T) {
+func TestMemoryPrintsJSONAndAPage(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("memory needs Linux")
 	}
 	unpinned(t)
-	exit, out, stderr := netbench(t, t.Context(), "memory", "-models", "goroutine", "-conns", "100,200", "-repeat", "1", "-json")
+	page := filepath.Join(t.TempDir(), "memory.md")
+	exit, out, stderr := netbench(t, t.Context(), "memory", "-models", "goroutine", "-conns", "100,200", "-repeat", "1", "-json", "-markdown", page)
 	require.Equal(t, results.ExitGood, exit, stderr)
 	var got struct{ Results []memory.Result }
 	require.NoError(t, json.Unmarshal([]byte(out), &got))
@@ -82,6 +83,10 @@ func TestMemoryPrintsJSON(t *testing.T) {
 	assert.Nil(t, r.User.Lo, "two points of one process have no error")
 	require.Len(t, r.Points, 2)
 	assert.Equal(t, 200, r.Points[1].Conns)
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "netbench memory -conns=100,200 -json=true -markdown="+page+" -models=goroutine -repeat=1")
+	assert.Contains(t, string(text), "slope over 100, 200 connections")
 }
 
 func TestMemoryThatIsInterruptedCouldNotDecide(t *testing.T) {

@@ -138,8 +138,7 @@ func (f *raceFlags) run(ctx context.Context, fs *flag.FlagSet, s Streams) (int, 
 	if err := f.check(fs); err != nil {
 		return results.ExitBadInput, err
 	}
-	f.command = "netbench race"
-	fs.Visit(func(g *flag.Flag) { f.command += fmt.Sprintf(" -%s=%s", g.Name, g.Value) })
+	f.command = commandLine("race", fs)
 	races, err := f.races()
 	if err != nil {
 		return results.ExitBadInput, err
