@@ -7,7 +7,7 @@ COUNT     ?= 3
 PKGS      ?= ./models/goroutine ./models/reactor
 RUNS      ?= results/runs
 ROUNDS    ?= 12
-MODELS    ?= all
+MODELS    ?= all,recommended
 MEASURING  = ^TestAnOpenLoopTellsOfAFreezeWhatAClosedLoopHides$$
 NETBENCH   = bin/netbench
 ABLATION   = reactor,reactor-level,reactor-defer-writes,reactor-own-buffers,reactor-one-read,reactor-hand-off,reactor-lock-thread,reactor-park
@@ -61,6 +61,8 @@ clean: ## remove what was built; runs stay
 	rm -rf bin
 	$(GO) clean -testcache
 
+race proof-race: ROUNDS = 6
+
 race: build ## race all models at 100 x 64 B and 1000 x 1 KiB, saturated and paced: MODELS, ROUNDS
 	@$(NETBENCH) race -cells standard -models $(MODELS) -rounds $(ROUNDS) -dir $(RUNS)
 
@@ -87,7 +89,7 @@ proof-reactor: build ## tier proof: the reactor against gnet, nbio and the floor
 	$(NETBENCH) race -cells standard -models reactor,gnet,nbio,c-epoll,c-uring,goroutine -baseline reactor -rounds $(ROUNDS) -dir $(RUNS) -markdown docs/reactor-race.md
 
 proof-ablation: build ## tier proof: the reactor without each of its techniques; writes docs/reactor-ablation.md
-	$(NETBENCH) race -cells standard -models $(ABLATION) -baseline reactor -rounds $(ROUNDS) -slices 18 -dir $(RUNS) -markdown docs/reactor-ablation.md
+	$(NETBENCH) race -cells standard -models $(ABLATION) -baseline reactor -rounds $(ROUNDS) -slices 16 -dir $(RUNS) -markdown docs/reactor-ablation.md
 
 proof-idle: ## tier proof: the reactor with 10,000 connections, most of them idle; writes docs/reactor-idle.md
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofIdle' ./models/reactor

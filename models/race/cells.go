@@ -115,13 +115,18 @@ func Cells(base Options, list string, state State) ([]CellRace, error) {
 	return races, nil
 }
 
-// race is the cell's race in one state. Who cannot serve it has no place in it;
-// the cell's own list of models is for groups, not for those named one by one.
+// race is the cell's race in one state. Who cannot serve it has no place in it.
+// The cell's own list of models is for groups, not for those named one by one, and
+// so is that who only informs does so in the standard cells.
 func (c Cell) race(base Options, s State) (CellRace, error) {
 	o := base
 	o.Service, o.Conns, o.Size, o.IdleShare, o.Pipeline, o.State = c.Service, c.Conns, c.Size, c.IdleShare, c.Pipeline, s
 	o.Entrants = slices.DeleteFunc(slices.Clone(o.Entrants), func(e Entrant) bool {
-		return !e.Serves(c.Service) || base.LeaveOut && c.Models != nil && !slices.Contains(c.Models, e.Name) && e.Name != base.Baseline
+		if !e.Serves(c.Service) {
+			return true
+		}
+		left := c.further && e.Informs || c.Models != nil && !slices.Contains(c.Models, e.Name)
+		return left && base.LeaveOut && e.Name != base.Baseline
 	})
 	here := 0
 	for _, e := range o.Entrants {

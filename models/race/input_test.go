@@ -3,6 +3,7 @@ package race_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,14 @@ func TestCellsAreTheRacesOfTheirNamesAndGroups(t *testing.T) {
 		"echo+wait=1ms, 100 x 64 B, saturated: goroutine, reactor, prefork-reactor",
 		"http, 1000 connections, pipelined by 16, saturated: goroutine, reactor, prefork-reactor",
 	}, titles)
+
+	advised := base
+	advised.Entrants = append(slices.Clone(base.Entrants), race.Entrant{Name: "gnet-recommended", Informs: true})
+	for cell, races := range map[string]int{"100x64": 5, "10x64": 4} {
+		held, err := race.Cells(advised, cell, race.Saturated)
+		require.NoError(t, err)
+		assert.Len(t, held[0].Options.Entrants, races, "who informs does so in the standard cells")
+	}
 
 	base.LeaveOut = false // all were named
 	named, err := race.Cells(base, "10000x64", race.Saturated)
