@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -125,28 +124,6 @@ func (r *Round) fault(name, why string) {
 	r.Invalid = cmp.Or(r.Invalid, name+": "+why)
 }
 
-// Saturated tells whether every contender used its CPU set to the share that
-// counts as busy ([Thresholds].BusyCPU, 0.95). Only then do their rates tell
-// which of them can do more: the rate of one that is not is set by something
-// else, such as the generator. If not, why names those that were not.
-func (r *Round) Saturated() (ok bool, why string) {
-	var idle []string
-	for _, s := range r.Samples {
-		switch {
-		case s == nil || s.Result == nil:
-			return false, cmp.Or(r.Invalid, "nothing was measured")
-		case s.ServerCPU == nil:
-			idle = append(idle, s.Name+" unknown")
-		case !s.Saturated():
-			idle = append(idle, fmt.Sprintf("%s %.0f %%", s.Name, 100**s.ServerCPU))
-		}
-	}
-	if len(idle) > 0 {
-		return false, fmt.Sprintf("below %.0f %% of the server's CPUs: %s", 100*r.Samples[0].Thresholds.BusyCPU, strings.Join(idle, ", "))
-	}
-	return true, ""
-}
-
 // Sample is one contender in one round. The metrics of the embedded result are
 // taken over all its slices together; each carries its validity.
 type Sample struct {
@@ -164,10 +141,11 @@ type Sample struct {
 	OutsideCPU float64 `json:"outside_cpu_s"`
 }
 
-// Saturated tells whether the contender used its CPU set to the share that
-// counts as busy. Where its CPU time is not known it does not.
+// Saturated tells whether the contender used its CPU set to the share that counts
+// as busy ([Thresholds].BusyCPU, 0.95). Only then does its rate tell what it can
+// do. Where its CPU time is not known, it was not.
 func (s *Sample) Saturated() bool {
-	return s.ServerCPU != nil && *s.ServerCPU >= s.Thresholds.BusyCPU
+	return s != nil && s.Result != nil && s.ServerCPU != nil && *s.ServerCPU >= s.Thresholds.BusyCPU
 }
 
 // Comparison is the outcome of [Interleave].
@@ -185,10 +163,10 @@ func (c *Comparison) Ratio(a, b int, m Metric) Ratio {
 	return c.ratio(a, b, m, func(*Round) bool { return true })
 }
 
-// RateRatio is Ratio of the rates, over the rounds in which every contender was
-// saturated (see [Round.Saturated]).
+// RateRatio is Ratio of the rates, over the rounds in which both were saturated.
+// The rate of one that is not is set by something else, such as the generator.
 func (c *Comparison) RateRatio(a, b int) Ratio {
-	return c.ratio(a, b, RequestRate, func(r *Round) bool { ok, _ := r.Saturated(); return ok })
+	return c.ratio(a, b, RequestRate, func(r *Round) bool { return r.Samples[a].Saturated() && r.Samples[b].Saturated() })
 }
 
 func (c *Comparison) ratio(a, b int, m Metric, counts func(*Round) bool) Ratio {

@@ -155,7 +155,8 @@ func compile(ctx context.Context, cc string, p Program, dir, path string) error 
 	cmd := exec.CommandContext(ctx, cc, args...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	cmd.WaitDelay = time.Second
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it removes its files
+	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
@@ -165,14 +166,20 @@ func compile(ctx context.Context, cc string, p Program, dir, path string) error 
 	return os.Rename(result, path)
 }
 
-// excerpt is what an error message shows of a compiler's output.
+// excerpt is what an error message shows of a compiler's output, in one line.
 func excerpt(said string) string {
-	const most = 2000
-	if said = strings.TrimSpace(said); said == "" {
+	const most = 500
+	var lines []string
+	for line := range strings.Lines(said) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if said = strings.Join(lines, "; "); said == "" {
 		return ""
 	}
 	if len(said) > most {
 		said = said[:most] + " ..."
 	}
-	return "\n" + said
+	return ": " + said
 }

@@ -88,7 +88,7 @@ func Build(ctx context.Context, name string) (program string, err error) {
 	}
 	binary, err := cc.Build(ctx, p)
 	if err != nil {
-		return "", fmt.Errorf("model %s: %w", name, err)
+		return "", err
 	}
 	return binary.Path, nil
 }

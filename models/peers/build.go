@@ -35,8 +35,9 @@ const buildTimeout = 10 * time.Minute
 //
 // Programs are kept in the user's cache directory by names that hold a hash of
 // their content, and appear there whole. Processes that build the same peer at the
-// same time wait for each other. One that has not been asked for in a week is
-// removed.
+// same time wait for each other. When a new one is put there, those of the same
+// peer and sources are removed that have not been asked for in a week, and what
+// builds left behind that were killed.
 //
 // The error is one line, with what the compiler said in short.
 func Build(ctx context.Context, name string) (program string, err error) {
@@ -125,10 +126,14 @@ func isModule(dir string) bool {
 func compile(ctx context.Context, goCommand, root string, e Engine, program string) error {
 	cmd := exec.CommandContext(ctx, goCommand, "build", "-trimpath", "-buildvcs=false", "-o", program, "./"+e.Name)
 	cmd.Dir = filepath.Join(root, "models", "peers", "engines")
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	// GOFLAGS could make a peer another program than ours, for instance with the
+	// race detector in it.
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	cmd.WaitDelay = time.Second
+	// An interrupt lets it end its compilers and remove what it has begun.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
@@ -207,7 +212,8 @@ func copyWhole(from io.Reader, dir, path string) error {
 // removeUnused removes old programs of a peer. Failing to is no harm.
 func removeUnused(dir, name string, now time.Time) {
 	old, _ := filepath.Glob(filepath.Join(dir, name+"-*"))
-	for _, path := range old {
+	torsos, _ := filepath.Glob(filepath.Join(dir, ".new-*"))
+	for _, path := range append(old, torsos...) {
 		if info, err := os.Stat(path); err == nil && now.Sub(info.ModTime()) > unused {
 			_ = os.Remove(path)
 		}

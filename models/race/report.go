@@ -126,7 +126,6 @@ func (f *field) report(place testenv.Placement) *Report {
 func (r *Report) fill(c *load.Comparison, f *field) error {
 	r.Comparison, r.Steal, r.Rounds = c, c.Steal, len(c.Rounds)
 	lost := map[string]int{}
-	busy, idle := 0, ""
 	for i, round := range c.Rounds {
 		if round.Invalid != "" {
 			r.because("round %d does not count: %s", i+1, round.Invalid)
@@ -136,20 +135,8 @@ func (r *Report) fill(c *load.Comparison, f *field) error {
 			continue
 		}
 		r.RoundsCounted++
-		if ok, why := round.Saturated(); ok {
-			busy++
-		} else {
-			idle = cmp.Or(idle, fmt.Sprintf("in round %d, %s", i+1, why))
-		}
 	}
-	switch {
-	case r.State == Paced:
-		r.because("rates are not compared: the rate is the generator's")
-	case busy < 2:
-		r.because("rates inform only: in %d of %d rounds every contender was saturated (%s)", busy, r.RoundsCounted, cmp.Or(idle, "an interval needs two"))
-	case idle != "":
-		r.because("rates are compared over %d of %d rounds: not in all was every contender saturated (%s)", busy, r.RoundsCounted, idle)
-	}
+	r.doubtRates()
 	for i, e := range f.entrants {
 		s, err := r.standing(i, e)
 		if err != nil {
@@ -162,6 +149,31 @@ func (r *Report) fill(c *load.Comparison, f *field) error {
 	slices.SortStableFunc(r.Contenders, func(a, b Standing) int { return compareAbsent(a.CPUPerOp, b.CPUPerOp) })
 	r.judge()
 	return nil
+}
+
+// doubtRates says over how many rounds rates are compared, where that is not all.
+func (r *Report) doubtRates() {
+	if r.State == Paced {
+		r.because("rates are not compared: the rate is the generator's")
+		return
+	}
+	for i, name := range r.Comparison.Names {
+		n, least := 0, 1.0
+		for _, round := range r.Comparison.Rounds {
+			if round.Invalid != "" {
+				continue
+			}
+			s := round.Samples[i]
+			if s.Saturated() {
+				n++
+			} else if s.ServerCPU != nil {
+				least = min(least, *s.ServerCPU)
+			}
+		}
+		if n < r.RoundsCounted {
+			r.because("the rate of %s tells of it in %d of %d rounds: in the others it used less of its CPUs than counts as busy (once %.1f %%)", name, n, r.RoundsCounted, 100*least)
+		}
+	}
 }
 
 // compareAbsent orders numbers, absent ones last.

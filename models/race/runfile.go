@@ -25,13 +25,20 @@ func (r *Report) Write(w *results.Writer) error {
 		if round.Invalid != "" {
 			continue
 		}
-		saturated, _ := round.Saturated()
 		for _, s := range round.Samples {
 			line := "Benchmark" + r.Benchmark(s.Name) + " " + strconv.FormatInt(s.Requests, 10) +
-				r.values(s, saturated)
+				r.values(s)
 			if err := w.Result(line); err != nil {
 				return err
 			}
+		}
+	}
+	for _, s := range r.Contenders {
+		if s.UserBytesPerConn == nil {
+			continue
+		}
+		if err := w.Result(fmt.Sprintf("Benchmark%s 1 %.1f user-B/conn", r.Benchmark(s.Model), *s.UserBytesPerConn)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -61,8 +68,8 @@ func (r *Report) Benchmark(model string) string {
 }
 
 // values are a sample's metrics as far as they may be believed, " value unit"
-// each. A rate is one only where all contenders were saturated.
-func (r *Report) values(s *load.Sample, saturated bool) string {
+// each. A rate is one only where the contender was saturated.
+func (r *Report) values(s *load.Sample) string {
 	var b strings.Builder
 	add := func(v float64, unit string) {
 		fmt.Fprintf(&b, " %s %s", strconv.FormatFloat(v, 'g', 8, 64), unit)
@@ -72,7 +79,7 @@ func (r *Report) values(s *load.Sample, saturated bool) string {
 			add(v, unit)
 		}
 	}
-	if saturated && r.State == Saturated {
+	if r.State == Saturated && s.Saturated() {
 		metric(load.RequestRate, "req/s")
 	}
 	metric(load.ServerCPUPerOp, "server-cpu-ns/op")

@@ -51,7 +51,8 @@ static void send_line(struct text *t)
 /* next_line returns a line without its end, or NULL if there is no whole one. */
 static char *next_line(void)
 {
-	memmove(input.at, input.at + input.taken, input.n -= input.taken);
+	if (input.taken)
+		memmove(input.at, input.at + input.taken, input.n -= input.taken);
 	input.taken = 0;
 	char *end = input.n ? memchr(input.at, '\n', input.n) : NULL;
 	if (!end)
@@ -354,7 +355,7 @@ int main(void)
 	char kind[16] = "";
 	if (!pipes || !role || sscanf(pipes, "%d,%d", &channel_in, &channel_out) != 2 || fcntl(channel_in, F_SETFD, FD_CLOEXEC) ||
 	    fcntl(channel_out, F_SETFD, FD_CLOEXEC))
-		die("this program is started by netbench, which gives it a control channel (run netbench -models %s)", PROGRAM);
+		die("this program is started by netbench, which gives it a control channel (run netbench race -models goroutine,%s)", PROGRAM);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NAME, "nb-" PROGRAM);
 #ifdef __GLIBC__

@@ -152,7 +152,7 @@ func (c *Conn) step(in []byte) {
 		c.hold(in)
 		return
 	}
-	out := c.s.buffers.Get(c.s.Config.ReadBuffer) // as much as is usually answered at once
+	out := c.s.buffers.Get(max(c.s.Config.ReadBuffer, len(in))) // as much as is usually answered at once
 	for len(in) > 0 && len(in) >= c.need && c.taken < c.mark {
 		n, reply, next := c.session.Step(in, out.B)
 		if next.Op == models.Block && c.s.Inline {
@@ -279,7 +279,7 @@ func (c *Conn) work() {
 	c.working.Store(true)
 	in := c.held
 	c.s.workers.submit(func() {
-		out := c.s.buffers.Get(c.s.Config.ReadBuffer)
+		out := c.s.buffers.Get(max(c.s.Config.ReadBuffer, len(in)))
 		n, reply, next := c.session.(models.Blocker).Work(in, out.B)
 		out.B = reply
 		c.result = outcome{n, out, next}
