@@ -41,10 +41,11 @@ type socket struct {
 // release closes the socket when its last user has no use for it any more.
 func (k *socket) release() {
 	if k.users.Add(-1) == 0 {
-		closeFD(k.fd)
+		// First, or it could be the file of a successor.
 		if k.path != "" {
 			_ = os.Remove(k.path)
 		}
+		closeFD(k.fd)
 	}
 }
 
@@ -183,7 +184,7 @@ func (l *loop) acceptSome() {
 			l.s.release()
 			continue
 		}
-		l.adopt(fd)
+		l.assign(fd)
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 // and the output of one that is working.
 type conn struct {
 	fd    int32
+	place int32 // in the loop's table, by which the poller calls it; never changes
 	phase phase
 
 	more    bool // there may be input that no event will tell of
@@ -35,6 +36,7 @@ type conn struct {
 	queued  bool // in the loop's list of those to be looked at again
 	unsent  bool // in the loop's list of those to be written at the end of the batch
 	drained bool // Shutdown has set left
+	urgent  bool // urgent data was sent: a read ends before its mark, whatever is behind
 
 	mask interest // what the poller was told, where it is level-triggered
 	slot int16    // list of the wheel that it is in; none if in none
@@ -96,7 +98,7 @@ func (l *loop) read(c *conn) {
 			break
 		}
 		turn++
-		c.more = full || c.ended
+		c.more = full || c.ended || c.urgent
 		l.answer(c, l.received(c, n))
 		if c.phase != open || c.paused {
 			return // the rest is read when this one goes on

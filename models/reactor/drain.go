@@ -15,9 +15,7 @@ func (l *loop) beginDrain() {
 	}
 	l.hurry()
 	for _, c := range l.table {
-		if c != nil {
-			l.drain(c)
-		}
+		l.drain(c)
 	}
 }
 
@@ -49,8 +47,6 @@ func (l *loop) kill() {
 	l.killed = true
 	l.stopAccepting()
 	for _, c := range l.table {
-		if c != nil {
-			l.close(c)
-		}
+		l.close(c)
 	}
 }

@@ -11,6 +11,10 @@ const (
 	// never is a time that does not come.
 	never = time.Duration(math.MaxInt64)
 
+	// longest is the longest time-out that is kept: a hundred years. The clock
+	// has room for it.
+	longest = 100 * 365 * 24 * time.Hour
+
 	// lingerTime bounds how long a connection that the session closes is kept
 	// for its peer to read the last reply. Closing a socket that has unread
 	// input, or gets some, resets the connection, and on many systems a reset
@@ -50,7 +54,7 @@ type list struct{ first, last *conn }
 
 func (w *wheel) init(timeout time.Duration) {
 	w.timeout, w.due = timeout, never
-	if timeout < 0 {
+	if timeout < 0 || timeout > longest {
 		w.timeout = never
 	}
 	w.grain = max(timeout/32, time.Millisecond)

@@ -2,13 +2,22 @@
 
 package reactor
 
-// event is what a poller tells of a descriptor.
+// event is what a poller tells of a connection, by its place in the loop's table,
+// or of what else it watches, by one of the keys below.
 type event struct {
-	fd  int
-	in  bool // there is input
-	out bool // there is room for output
-	end bool // the peer has ended its stream, or the connection has failed
+	key    int32
+	in     bool // there is input
+	out    bool // there is room for output
+	end    bool // the peer has ended its stream, or the connection has failed
+	urgent bool // there is urgent data
 }
+
+// Keys of what is no connection.
+const (
+	keyWake     int32 = -1 // another goroutine has woken the loop
+	keyListener int32 = -2 // connections wait to be accepted
+	keyNone     int32 = -3 // what is not watched any more
+)
 
 // interest is what a level-triggered poller is to tell of. An edge-triggered one
 // tells of everything, once.
@@ -22,7 +31,7 @@ const (
 // register makes the poller tell of c.
 func (l *loop) register(c *conn) error {
 	c.mask = input
-	return l.poller.add(int(c.fd), c.mask)
+	return l.poller.add(int(c.fd), c.place, c.mask)
 }
 
 // tell lets the poller know what c waits for, if that has changed.
@@ -38,7 +47,7 @@ func (l *loop) tell(c *conn) {
 		mask |= output
 	}
 	if mask != c.mask {
-		l.poller.modify(int(c.fd), c.mask, mask)
+		l.poller.modify(int(c.fd), c.place, c.mask, mask)
 		c.mask = mask
 	}
 }

@@ -23,10 +23,11 @@ type loop struct {
 	rbuf []byte          // what is read, until the session has seen it
 	out  *buffers.Buffer // output of the connection that is dealt with
 
-	table []*conn // by descriptor
+	table []*conn // by place: all that there ever were, those in free are dead
 	free  []*conn
-	conns int // not closed yet
-	jobs  int // of these, working
+	conns int          // not closed yet
+	load  atomic.Int32 // shared: connections that it has, or is about to get
+	jobs  int          // of these, working
 
 	again  []*conn // may have more input than their share of this batch
 	spare  []*conn // the memory of again, in turns
@@ -94,7 +95,7 @@ func (l *loop) run() {
 	}
 	l.now = time.Since(l.s.started)
 	l.startAccepting()
-	for !l.over() {
+	for !l.over() || !l.leave() {
 		n := l.wait()
 		l.now = time.Since(l.s.started)
 		for i := range n {
@@ -116,9 +117,6 @@ func (l *loop) run() {
 			runtime.Gosched()
 		}
 	}
-	l.mu.Lock()
-	l.gone = true
-	l.mu.Unlock()
 	l.closeDescriptors()
 }
 
@@ -127,10 +125,19 @@ func (l *loop) over() bool {
 	return (l.draining || l.killed) && l.conns == 0 && !l.accept.open
 }
 
+// leave has the loop take no more commands, unless there are some: one may bring a
+// connection.
+func (l *loop) leave() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gone = len(l.posted) == 0
+	return l.gone
+}
+
 // wait returns the number of events that there are. It does not block while
 // there is something else to do.
 func (l *loop) wait() int {
-	if len(l.again) > 0 {
+	if len(l.again) > 0 || len(l.unsent) > 0 {
 		return l.poller.poll()
 	}
 	until := l.wheel.due
@@ -142,17 +149,19 @@ func (l *loop) wait() int {
 
 func (l *loop) dispatch(e event) {
 	switch {
-	case e.fd == l.poller.wakeFD():
+	case e.key == keyWake:
 		l.poller.drainWake()
 		l.obey()
 		return
-	case e.fd == l.accept.fd():
-		l.acceptSome()
+	case e.key == keyListener:
+		l.acceptSome() // unless it was given up in this batch
+		return
+	case e.key < 0:
 		return
 	}
-	c := l.table[e.fd]
-	if c == nil {
-		return // it was closed in this batch
+	c := l.table[e.key] // it is dead if it was closed in this batch
+	if e.urgent {
+		c.urgent = true
 	}
 	if e.end {
 		c.ended, c.more = true, true
@@ -204,14 +213,18 @@ func (l *loop) goOn() {
 
 // endBatch does what was put off: deferred writes, closing, publishing counts.
 func (l *loop) endBatch() {
-	for i := 0; i < len(l.unsent); i++ { // writing may add to the list
-		c := l.unsent[i]
-		l.unsent[i], c.unsent = nil, false
-		if c.out != nil {
-			l.writable(c)
+	if n := len(l.unsent); n > 0 {
+		for i := range n { // writing may add to the list; those are the next batch's
+			c := l.unsent[i]
+			l.unsent[i], c.unsent = nil, false
+			if c.out != nil {
+				l.writable(c)
+			}
 		}
+		rest := copy(l.unsent, l.unsent[n:])
+		clear(l.unsent[rest:])
+		l.unsent = l.unsent[:rest]
 	}
-	l.unsent = l.unsent[:0]
 	freed := len(l.dying)
 	if freed > 0 {
 		l.bury()
@@ -241,11 +254,11 @@ func (l *loop) bury() {
 		if c.queued || c.unsent {
 			l.dropFromLists(c)
 		}
-		l.table[c.fd] = nil
 		closeFD(int(c.fd))
-		*c = conn{own: c.own}
+		*c = conn{own: c.own, place: c.place, phase: dead}
 		l.free = append(l.free, c)
 		l.conns--
+		l.load.Add(-1)
 		l.counts.Active--
 	}
 	l.dying = l.dying[:0]
@@ -267,20 +280,58 @@ func (l *loop) dropFromLists(c *conn) {
 // slab is how many connections get their memory at once.
 const slab = 64
 
+// uneven is how many more connections than another a loop has before it gives one
+// that it has accepted away. Few, so that it hardly matters; more than one, so that
+// connections which come and go do not wander.
+const uneven = 4
+
+// assign finds a loop for a connection that was accepted here. The kernel tells
+// whichever loop waits, which on a quiet server is nearly always the same.
+func (l *loop) assign(fd int) {
+	to := l
+	if len(l.s.loops) > 1 && !l.s.opts.Share && !l.draining {
+		least := l.load.Load() - uneven
+		for _, other := range l.s.loops {
+			if n := other.load.Load(); n <= least {
+				to, least = other, n-1
+			}
+		}
+	}
+	if to != l {
+		to.load.Add(1)
+		if to.post(command{do: func(l *loop) { l.take(fd) }}) {
+			return
+		}
+		to.load.Add(-1)
+	}
+	l.load.Add(1)
+	l.adopt(fd)
+}
+
+// take adopts a connection that another loop has accepted.
+func (l *loop) take(fd int) {
+	if l.killed {
+		closeFD(fd)
+		l.load.Add(-1)
+		l.s.release()
+		return
+	}
+	l.adopt(fd)
+}
+
 // adopt makes a connection of a descriptor, which holds a slot.
 func (l *loop) adopt(fd int) {
 	if len(l.free) == 0 {
 		for block, i := make([]conn, slab), 0; i < slab; i++ {
-			l.free = append(l.free, &block[i])
+			c := &block[i]
+			c.place, c.phase = int32(len(l.table)), dead
+			l.table = append(l.table, c)
+			l.free = append(l.free, c)
 		}
 	}
 	c := l.free[len(l.free)-1]
 	l.free = l.free[:len(l.free)-1]
-	c.fd, c.need, c.slot, c.last = int32(fd), 1, none, l.now
-	for len(l.table) <= fd {
-		l.table = append(l.table, nil)
-	}
-	l.table[fd] = c
+	c.fd, c.phase, c.need, c.slot, c.last = int32(fd), open, 1, none, l.now
 	l.conns++
 	l.counts.Active++
 	l.counts.Accepted++
@@ -295,17 +346,19 @@ func (l *loop) adopt(fd int) {
 	}
 }
 
-// post asks the loop to obey a command soon. A loop that has ended does not.
-func (l *loop) post(cmd command) {
+// post asks the loop to obey a command soon. It returns false if the loop has
+// ended.
+func (l *loop) post(cmd command) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
-		return
+		return false
 	}
 	l.posted = append(l.posted, cmd)
 	if len(l.posted) == 1 {
 		l.poller.wake()
 	}
+	return true
 }
 
 // obey does what others have asked for.

@@ -14,14 +14,16 @@ import (
 // always: Options.Wait changes nothing here, nor does HandOff.
 type poller struct {
 	fd      int
-	pipe    [2]int // other goroutines write to its second end
-	clear   int    // EV_CLEAR, if events are told at edges
+	pipe    [2]int  // other goroutines write to its second end
+	clear   int     // EV_CLEAR, if events are told at edges
+	keys    []int32 // of connections, by descriptor
+	accepts int     // descriptor of the listener, -1 if it is not watched
 	events  [batch]unix.Kevent_t
 	started time.Time
 }
 
 func (p *poller) open(o Options, started time.Time) (err error) {
-	p.fd, p.pipe, p.started = -1, [2]int{-1, -1}, started
+	p.fd, p.pipe, p.started, p.accepts = -1, [2]int{-1, -1}, started, -1
 	if !o.LevelTriggered {
 		p.clear = unix.EV_CLEAR
 	}
@@ -76,8 +78,17 @@ func (p *poller) kevent(timeout *unix.Timespec) int {
 
 func (p *poller) event(i int) event {
 	e := &p.events[i]
+	key := keyNone
+	switch fd := int(e.Ident); {
+	case fd == p.pipe[0]:
+		key = keyWake
+	case fd == p.accepts:
+		key = keyListener
+	case fd < len(p.keys):
+		key = p.keys[fd]
+	}
 	return event{
-		fd:  int(e.Ident),
+		key: key,
 		in:  int(e.Filter) == unix.EVFILT_READ,
 		out: int(e.Filter) == unix.EVFILT_WRITE,
 		end: int(e.Flags)&(unix.EV_EOF|unix.EV_ERROR) != 0 && int(e.Filter) == unix.EVFILT_READ,
@@ -93,9 +104,13 @@ func (p *poller) change(fd, filter, flags int) error {
 
 // add tells of a connection; of both directions if at edges, as no event of room
 // comes unless a write has found none.
-func (p *poller) add(fd int, mask interest) error {
+func (p *poller) add(fd int, key int32, mask interest) error {
+	for len(p.keys) <= fd {
+		p.keys = append(p.keys, keyNone)
+	}
+	p.keys[fd] = key
 	if p.clear == 0 {
-		p.modify(fd, 0, mask)
+		p.modify(fd, key, 0, mask)
 		return nil
 	}
 	if err := p.change(fd, unix.EVFILT_READ, unix.EV_ADD|p.clear); err != nil {
@@ -106,7 +121,7 @@ func (p *poller) add(fd int, mask interest) error {
 
 // modify changes what is told of a connection, without edges. A failure shows in
 // the connection's next call.
-func (p *poller) modify(fd int, was, mask interest) {
+func (p *poller) modify(fd int, _ int32, was, mask interest) {
 	for _, f := range []struct {
 		bit    interest
 		filter int
@@ -123,17 +138,17 @@ func (p *poller) modify(fd int, was, mask interest) {
 // addListener tells of connections to be accepted, for as long as there are
 // some. All loops that share the listener are told.
 func (p *poller) addListener(fd int, _ bool) error {
+	p.accepts = fd
 	return p.change(fd, unix.EVFILT_READ, unix.EV_ADD)
 }
 
 func (p *poller) removeListener(fd int) {
+	p.accepts = -1
 	_ = p.change(fd, unix.EVFILT_READ, unix.EV_DELETE)
 }
 
 // wake makes the loop's wait end. Others call it.
 func (p *poller) wake() { _, _ = unix.Write(p.pipe[1], []byte{1}) }
-
-func (p *poller) wakeFD() int { return p.pipe[0] }
 
 func (p *poller) drainWake() {
 	var some [64]byte

@@ -48,7 +48,7 @@ func (p *poller) open(o Options, started time.Time) (err error) {
 	if p.wakeup, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return os.NewSyscallError("eventfd", err)
 	}
-	if err := p.control(unix.EPOLL_CTL_ADD, p.wakeup, unix.EPOLLIN); err != nil {
+	if err := p.control(unix.EPOLL_CTL_ADD, p.wakeup, keyWake, unix.EPOLLIN); err != nil {
 		return err
 	}
 	// A copy of the descriptor, because the file closes its own.
@@ -152,29 +152,30 @@ func (p *poller) block(until time.Duration) int {
 func (p *poller) event(i int) event {
 	e := &p.events[i]
 	return event{
-		fd:  int(e.Fd),
-		in:  e.Events&unix.EPOLLIN != 0,
-		out: e.Events&unix.EPOLLOUT != 0,
-		end: e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
+		key:    e.Fd,
+		in:     e.Events&unix.EPOLLIN != 0,
+		out:    e.Events&unix.EPOLLOUT != 0,
+		end:    e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
+		urgent: e.Events&unix.EPOLLPRI != 0,
 	}
 }
 
-func (p *poller) control(op, fd int, events uint32) error {
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}))
+func (p *poller) control(op, fd int, key int32, events uint32) error {
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, op, fd, &unix.EpollEvent{Events: events, Fd: key}))
 }
 
 // add tells of a connection. At edges it costs nothing to ask for room too: no
 // event comes of it unless a write has found none.
-func (p *poller) add(fd int, mask interest) error {
+func (p *poller) add(fd int, key int32, mask interest) error {
 	if p.edge != 0 {
 		mask = input | output
 	}
-	return p.control(unix.EPOLL_CTL_ADD, fd, p.flags(mask))
+	return p.control(unix.EPOLL_CTL_ADD, fd, key, p.flags(mask))
 }
 
 // modify changes what is told of a connection, without edges. A failure shows in
 // the connection's next call.
-func (p *poller) modify(fd int, was, mask interest) {
+func (p *poller) modify(fd int, key int32, was, mask interest) {
 	op := unix.EPOLL_CTL_MOD
 	switch {
 	case mask == 0: // of no interest at all, or it would tell of failures for good
@@ -182,11 +183,14 @@ func (p *poller) modify(fd int, was, mask interest) {
 	case was == 0:
 		op = unix.EPOLL_CTL_ADD
 	}
-	_ = p.control(op, fd, p.flags(mask))
+	_ = p.control(op, fd, key, p.flags(mask))
 }
 
 func (p *poller) flags(mask interest) uint32 {
 	flags := p.edge
+	if p.edge != 0 {
+		flags |= unix.EPOLLPRI // which would be told again and again without edges
+	}
 	if mask&input != 0 {
 		flags |= unix.EPOLLIN | unix.EPOLLRDHUP
 	}
@@ -203,19 +207,17 @@ func (p *poller) addListener(fd int, shared bool) error {
 	if shared {
 		flags |= unix.EPOLLEXCLUSIVE
 	}
-	return p.control(unix.EPOLL_CTL_ADD, fd, flags)
+	return p.control(unix.EPOLL_CTL_ADD, fd, keyListener, flags)
 }
 
 func (p *poller) removeListener(fd int) {
-	_ = p.control(unix.EPOLL_CTL_DEL, fd, 0)
+	_ = p.control(unix.EPOLL_CTL_DEL, fd, keyNone, 0)
 }
 
 // wake makes the loop's wait end. Others call it.
 func (p *poller) wake() {
 	_, _ = unix.Write(p.wakeup, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 }
-
-func (p *poller) wakeFD() int { return p.wakeup }
 
 func (p *poller) drainWake() {
 	var count [8]byte

@@ -60,7 +60,6 @@ type server struct {
 	pool     buffers.Pool
 	workers  workers
 	started  time.Time
-	unlink   func() // removes the file of a Unix socket, once
 
 	// active counts the connections that have a slot. Loops that wait for one
 	// are counted in short.
@@ -216,10 +215,6 @@ func (s *server) finish() {
 func (s *server) dispose() {
 	for _, l := range s.loops {
 		l.dispose()
-	}
-	if s.unlink != nil {
-		s.unlink()
-		s.unlink = nil
 	}
 }
 

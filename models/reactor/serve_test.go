@@ -58,6 +58,9 @@ func exchange(t *testing.T, c net.Conn, request, reply []byte) {
 
 func TestExchangeAllocatesNothing(t *testing.T) {
 	hello := []byte("hello, world")
+	open := make(chan struct{})
+	close(open)
+	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	frame := append([]byte{0, 0, 0x20, 0}, make([]byte, 0x2000)...) // longer than a read
 	for name, c := range map[string]struct {
 		service        models.Service
@@ -66,9 +69,19 @@ func TestExchangeAllocatesNothing(t *testing.T) {
 		"echo":  {models.Echo{}, hello, hello},
 		"frame": {models.Frame{}, frame, frame},
 		"line":  {models.Line{}, []byte("ping\n"), []byte("pong\n")},
+		"work":  {slow{open, new(atomic.Int64), new(atomic.Int64)}, []byte("x"), []byte("x")},
+		"http":  {models.HTTP{Now: func() time.Time { return noon }}, []byte("GET /plaintext HTTP/1.1\r\nHost: x\r\n\r\n"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := dial(t, start(t, models.Config{Service: c.service, Loops: 1}, Options{}))
+			if c.reply == nil { // it is the same each time, and comes at once
+				_, err := conn.Write(c.request)
+				require.NoError(t, err)
+				c.reply = make([]byte, 1000)
+				n, err := conn.Read(c.reply)
+				require.NoError(t, err)
+				c.reply = c.reply[:n]
+			}
 			got := make([]byte, len(c.reply))
 			once := func() {
 				if _, err := conn.Write(c.request); err != nil {

@@ -47,6 +47,12 @@ func (w *workers) do(job work) {
 	if w.wake == nil {
 		w.wake = sync.NewCond(&w.mu)
 	}
+	if len(w.queue) == cap(w.queue) && w.next > len(w.queue)/2 {
+		// What was taken makes room, so that the queue stays as long as what waits.
+		n := copy(w.queue, w.queue[w.next:])
+		clear(w.queue[n:])
+		w.queue, w.next = w.queue[:n], 0
+	}
 	w.queue = append(w.queue, job)
 	switch waiting := len(w.queue) - w.next; {
 	case w.idle >= waiting:

@@ -100,6 +100,7 @@ func (l *loop) writable(c *conn) {
 	case c.phase == parting, c.phase == finishing:
 		l.settle(c)
 	case c.phase != open:
+		l.tell(c)
 	case c.paused && c.owed() < l.s.cfg.MaxPending:
 		c.paused = false
 		l.proceed(c)
