@@ -66,6 +66,16 @@ var Units = []Unit{
 	{"steal-%", Neither, "", "share of the host's CPU time that went to other guests, 0 to 100"},
 }
 
+// UnitNamed returns the unit of that name. ok is false if netbench has none.
+func UnitNamed(name string) (u Unit, ok bool) {
+	for _, u := range Units {
+		if u.Name == name {
+			return u, true
+		}
+	}
+	return Unit{}, false
+}
+
 // metadata is the unit's line at the head of a run file. A unit without a
 // direction is declared by the assumption that readers make anyway.
 func (u Unit) metadata() string {

@@ -9,6 +9,7 @@ func commands() []Command {
 		serveCommand(),
 		memoryCommand(),
 		raceCommand(),
+		gateCommand(),
 		calibrateCommand(),
 		recordCommand(),
 		compareCommand(),

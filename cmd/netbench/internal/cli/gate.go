@@ -1,0 +1,317 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"netbench/gate"
+	"netbench/internal/cpu"
+	"netbench/results"
+	"netbench/testenv"
+)
+
+func gateCommand() Command {
+	return Command{
+		Name:  "gate",
+		Short: "did my change make it slower? a verdict between two versions",
+		Long: `Base and head are built before anything runs, each from its own checkout, and are
+driven in turn by this program's generator, in rounds of short slices with fresh
+processes. A row fails if the exact signed rank test says that head is worse, at a
+level adjusted for the number of rows, and the estimated effect is at least the
+margin. It passes if its effect is shown to be below the tolerance. What is neither
+is inconclusive. A canary that no change can touch tells whether the machine is fit.
+
+Rows are loads that netbench's own servers are put under (-list prints them). At
+most ten metrics judge; the others inform.
+
+A waiver lets a row fail until a day: a line of -waivers, such as
+"2026-12-31 ROW UNIT REASON". One that has ended is an error.
+
+Exit codes: 0 pass; 1 fail, also if head crashes or loses connections where base
+does not; 2 bad input; 3 inconclusive, unfit, interrupted, or base failed.`,
+		Examples: []Example{
+			{"The working tree against a branch:", "netbench gate -base origin/main"},
+			{"Three rows in four minutes:", "netbench gate -base origin/main -quick"},
+			{"Two binaries, the verdict as JSON:", "netbench gate -base-bin old/netbench -head-bin new/netbench -json"},
+			{"What judges:", "netbench gate -list"},
+		},
+		Setup: func(flags *flag.FlagSet) Action {
+			f := declareGateFlags(flags)
+			return func(ctx context.Context, _ []string, s Streams) (int, error) { return f.run(ctx, flags, s) }
+		},
+	}
+}
+
+// gateFlags are the flags of gate.
+type gateFlags struct {
+	sources      gate.Sources
+	rows         string
+	quick, list  bool
+	rounds       int
+	slice        time.Duration
+	slices       int
+	seed         uint64
+	rules        gate.Rules
+	margins      [3]float64
+	tolerances   [3]float64
+	inconclusive string
+	waivers      string
+	samples      string
+	page         string
+	asJSON       bool
+}
+
+// gateKinds are the kinds of metrics in the order of gateFlags' margins.
+var gateKinds = [3]gate.Kind{gate.Timing, gate.Tail, gate.Count}
+
+func declareGateFlags(fs *flag.FlagSet) *gateFlags {
+	f := &gateFlags{rules: gate.DefaultRules()}
+	fs.StringVar(&f.sources.Base, "base", "", "`ref` of git to compare with")
+	fs.StringVar(&f.sources.Head, "head", "", "`ref` of git to judge; the working tree unless given")
+	fs.StringVar(&f.sources.BaseBin, "base-bin", "", "a netbench to compare with, in place of -base (`file`)")
+	fs.StringVar(&f.sources.HeadBin, "head-bin", "", "a netbench to judge, in place of -head (`file`)")
+	fs.StringVar(&f.rows, "rows", "", "`list` of rows in place of the table: ROW or ROW:METRIC+METRIC, metrics being cpu (the default), rate, p99, syscalls, allocs")
+	fs.BoolVar(&f.quick, "quick", false, "three loads only, in four minutes")
+	fs.BoolVar(&f.list, "list", false, "print the table of rows, and all that -rows knows, and end")
+	fs.IntVar(&f.rounds, "rounds", gate.DefaultRounds, "rounds, each with fresh processes (`number`)")
+	fs.DurationVar(&f.slice, "slice", 100*time.Millisecond, "`length` of a slice of load on one arm")
+	fs.IntVar(&f.slices, "slices", 14, "slices of each arm in a round (`number`)")
+	fs.Uint64Var(&f.seed, "seed", 0, "`number` that payload and order are made from; taken from the clock unless given")
+	fs.Float64Var(&f.rules.Alpha, "alpha", f.rules.Alpha, "the adjusted `p-value` at which a row fails")
+	fs.Float64Var(&f.rules.Confidence, "confidence", f.rules.Confidence, "`share` of certainty with which a row that passes is below its tolerance")
+	for i, kind := range gateKinds {
+		fs.Float64Var(&f.margins[i], "margin-"+string(kind), f.rules.Margin[kind], "the least slowdown that fails, as a `share`, of metrics of this kind")
+		fs.Float64Var(&f.tolerances[i], "tolerance-"+string(kind), f.rules.Tolerance[kind], "what a row that passes is shown to be below, as a `share`")
+	}
+	fs.StringVar(&f.inconclusive, "inconclusive", "undecided", "what an inconclusive gate is: `undecided` (exit 3) or pass")
+	fs.StringVar(&f.waivers, "waivers", "", "`file` of waivers")
+	fs.StringVar(&f.samples, "samples", "", "`directory` in which both arms' samples are kept, for benchstat")
+	fs.StringVar(&f.page, "markdown", "", "write the result for a pull request to `FILE`")
+	fs.BoolVar(&f.asJSON, "json", false, "print one JSON object")
+	return f
+}
+
+func (f *gateFlags) run(ctx context.Context, flags *flag.FlagSet, s Streams) (int, error) {
+	if f.list {
+		return results.ExitGood, printGateRows(s)
+	}
+	o, err := f.options(flags)
+	if err != nil {
+		return results.ExitBadInput, err
+	}
+	page, err := createWhole(f.page)
+	if err != nil {
+		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
+	}
+	defer page.discard()
+	place, err := testenv.Place()
+	if err != nil {
+		return results.ExitBadInput, err
+	}
+	if !place.Disjoint {
+		return results.ExitBadInput, fmt.Errorf("a gate needs two CPUs or more, so that servers and generator have their own (%s)", place.Reason)
+	}
+	o.Place = place
+	o.Log = func(line string) { fmt.Fprintln(s.Err, line) }
+	base, head, remove, err := gate.Build(ctx, f.sources, o.Log)
+	defer func() {
+		if e := remove(); e != nil {
+			fmt.Fprintf(s.Err, "warning: %v\n", e)
+		}
+	}()
+	if err != nil {
+		return f.failure(ctx, err)
+	}
+	if err := testenv.PinSelf(place.Generator); err != nil {
+		return results.ExitUndecided, err
+	}
+	o.Arms = [2]gate.Arm{base, head}
+	canary, note := canary(ctx, head.Program)
+	if o.Canary = canary; note != "" {
+		o.Log(note)
+	}
+	o.Progress = func(round, rounds int, cell string, took time.Duration, invalid string) {
+		if invalid != "" {
+			invalid = ": does not count: " + invalid
+		}
+		fmt.Fprintf(s.Err, "round %d of %d: %s, %.1f s%s\n", round, rounds, cell, took.Seconds(), invalid)
+	}
+	r, err := gate.Run(ctx, o)
+	if err != nil {
+		return f.failure(ctx, err)
+	}
+	again := f.again(flags)
+	host, err := hostOf(ctx, place)
+	if err != nil {
+		return results.ExitUndecided, err
+	}
+	r.Fingerprint = &host
+	if err := f.keep(r, s); err != nil {
+		return results.ExitBadInput, fmt.Errorf("-samples: %w", err)
+	}
+	if err := page.commit(func(w io.Writer) error { return r.Markdown(w, again) }); err != nil {
+		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
+	}
+	if f.asJSON {
+		r.Again = again
+		err = printJSON(s.Out, r)
+	} else {
+		err = r.Print(s.Out, again)
+	}
+	return f.exit(r.Verdict), err
+}
+
+// options checks what was given.
+func (f *gateFlags) options(flags *flag.FlagSet) (o gate.Options, err error) {
+	given := map[string]bool{}
+	flags.Visit(func(g *flag.Flag) { given[g.Name] = true })
+	switch {
+	case given["quick"] && given["rows"]:
+		return o, errors.New("-quick has no effect with -rows (the rows are given)")
+	case f.inconclusive != "undecided" && f.inconclusive != "pass":
+		return o, fmt.Errorf("-inconclusive is %q (want undecided or pass)", f.inconclusive)
+	case f.rounds < 2:
+		return o, fmt.Errorf("-rounds is %d (want 2 or more)", f.rounds)
+	case f.slice < 10*time.Millisecond:
+		return o, fmt.Errorf("-slice is %v (want at least 10ms: starting and draining would weigh too much)", f.slice)
+	case f.slices < 1:
+		return o, fmt.Errorf("-slices is %d (want 1 or more)", f.slices)
+	}
+	if !given["seed"] {
+		f.seed = uint64(time.Now().UnixNano())
+	}
+	f.rules.Margin, f.rules.Tolerance = map[gate.Kind]float64{}, map[gate.Kind]float64{}
+	for i, kind := range gateKinds {
+		f.rules.Margin[kind], f.rules.Tolerance[kind] = f.margins[i], f.tolerances[i]
+	}
+	o = gate.Options{Rules: f.rules, Rounds: f.rounds, Slice: f.slice, Slices: f.slices, Seed: f.seed}
+	rows := gateRows
+	switch {
+	case f.rows != "":
+		rows = parseGateRows(f.rows)
+	case f.quick:
+		rows = nil
+		for _, row := range gateRows {
+			if row.quick {
+				rows = append(rows, row)
+			}
+		}
+	}
+	if o.Cells, err = gateCells(rows); err != nil {
+		return o, err
+	}
+	if f.waivers == "" {
+		return o, o.Check()
+	}
+	file, err := os.Open(f.waivers)
+	if err != nil {
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			err = p.Err
+		}
+		return o, fmt.Errorf("-waivers %s: %w", f.waivers, err)
+	}
+	defer file.Close()
+	if o.Waivers, err = gate.ReadWaivers(file, f.waivers, time.Now()); err != nil {
+		return o, err
+	}
+	return o, o.Check()
+}
+
+// failure is the exit code of an error.
+func (f *gateFlags) failure(ctx context.Context, err error) (int, error) {
+	switch {
+	case ctx.Err() != nil:
+		return results.ExitUndecided, errors.New("interrupted")
+	case errors.Is(err, gate.ErrInput):
+		return results.ExitBadInput, err
+	}
+	return results.ExitUndecided, err
+}
+
+func (f *gateFlags) exit(v gate.Verdict) int {
+	switch {
+	case v == gate.Pass, v == gate.Inconclusive && f.inconclusive == "pass":
+		return results.ExitGood
+	case v == gate.Fail:
+		return results.ExitFailed
+	}
+	return results.ExitUndecided
+}
+
+// again is the command that repeats the run.
+func (f *gateFlags) again(flags *flag.FlagSet) string {
+	command := "netbench gate"
+	flags.Visit(func(g *flag.Flag) {
+		if g.Name != "seed" {
+			command += fmt.Sprintf(" -%s=%s", g.Name, g.Value)
+		}
+	})
+	return fmt.Sprintf("%s -seed=%d", command, f.seed)
+}
+
+// hostOf is the environment of a run on these CPUs.
+func hostOf(ctx context.Context, place testenv.Placement) (results.Fingerprint, error) {
+	host, err := results.Collect(ctx)
+	host.ServerCPUs, host.GeneratorCPUs = cpu.Format(place.Server), cpu.Format(place.Generator)
+	return host, err
+}
+
+// keep writes both arms' samples.
+func (f *gateFlags) keep(r *gate.Report, s Streams) error {
+	if f.samples == "" {
+		return nil
+	}
+	for arm, a := range r.Arms {
+		host := *r.Fingerprint
+		host.Commit = a.Commit
+		w, err := results.Create(f.samples, host)
+		if err != nil {
+			return err
+		}
+		if err := r.WriteSamples(w, arm); err != nil {
+			return errors.Join(err, w.Abandon(err.Error()))
+		}
+		if err := w.Commit(); err != nil {
+			return err
+		}
+		fmt.Fprintf(s.Err, "samples of %s: %s\n", a.Name, w.Path())
+	}
+	return nil
+}
+
+// printGateRows prints the table, and what else there is to choose from.
+func printGateRows(s Streams) error {
+	fmt.Fprintln(s.Out, "Rows of a gate, the metrics that judge, those that inform, and whether -quick has them:")
+	fmt.Fprintln(s.Out)
+	for _, row := range gateRows {
+		quick := ""
+		if row.quick {
+			quick = "quick"
+		}
+		fmt.Fprintln(s.Out, strings.TrimRight(fmt.Sprintf("%-48s  %-19s  %-14s  %s", row.scenario, row.gates, row.informs, quick), " "))
+	}
+	fmt.Fprintf(s.Out, "\nOther rows for -rows:\n\n")
+	for _, c := range scenarios() {
+		if !isGateRow(c.Name) {
+			fmt.Fprintln(s.Out, c.Name)
+		}
+	}
+	return nil
+}
+
+func isGateRow(name string) bool {
+	for _, row := range gateRows {
+		if row.scenario == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,254 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Arm is one of the two versions that a gate compares.
+type Arm struct {
+	Name    string `json:"name"`             // base or head
+	Ref     string `json:"ref,omitempty"`    // as it was asked for; "" for the working tree and for a given binary
+	Commit  string `json:"commit,omitempty"` // of Ref or the working tree
+	Dirty   bool   `json:"dirty,omitempty"`  // the working tree differs from its commit
+	Program string `json:"program"`          // its netbench
+	Hash    string `json:"hash"`             // SHA-256 of the program
+}
+
+// Sources say where the arms come from. Either a ref or a binary is given of base;
+// of head both may be "" for the working tree.
+type Sources struct {
+	Dir              string // in the checkout; "" for the working directory
+	Base, Head       string // refs of git
+	BaseBin, HeadBin string // binaries of netbench
+	BaseLink         string // flags for the linker, in an experiment
+	HeadLink         string
+}
+
+// buildTimeout bounds the build of one arm; the first compiles all dependencies.
+const buildTimeout = 15 * time.Minute
+
+// Build makes both arms ready, before anything runs: refs are checked out in
+// temporary worktrees and built without what differs between checkouts (-trimpath,
+// -buildvcs=false), so that equal sources make equal programs. Remove deletes all
+// that was made; it is called also after an error, which it then is nil for.
+//
+// The error wraps [ErrInput] where sources do not exist or do not build; what the
+// compiler said is part of it.
+func Build(ctx context.Context, s Sources, log func(line string)) (base, head Arm, remove func() error, err error) {
+	var made []func() error
+	remove = func() error {
+		var all error
+		for i := len(made) - 1; i >= 0; i-- {
+			all = errors.Join(all, made[i]())
+		}
+		made = nil
+		return all
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, remove())
+			remove = func() error { return nil }
+		}
+	}()
+	if (s.Base == "") == (s.BaseBin == "") {
+		return base, head, remove, badInput("base: give either a ref of git or a binary")
+	}
+	if s.Head != "" && s.HeadBin != "" {
+		return base, head, remove, badInput("head: give a ref of git or a binary, not both")
+	}
+	b := &builder{ctx: ctx, log: log, made: &made}
+	if s.BaseBin == "" || s.HeadBin == "" {
+		if err = b.open(s.Dir); err != nil {
+			return base, head, remove, err
+		}
+	}
+	if base, err = b.arm("base", s.Base, s.BaseBin, s.BaseLink); err != nil {
+		return base, head, remove, err
+	}
+	head, err = b.arm("head", s.Head, s.HeadBin, s.HeadLink)
+	return base, head, remove, err
+}
+
+// builder makes arms of a checkout.
+type builder struct {
+	ctx    context.Context
+	log    func(string)
+	made   *[]func() error // undoes what was done, last first
+	top    string          // of the checkout
+	prefix string          // from there to the module
+	tmp    string
+}
+
+// open finds the checkout that dir is in.
+func (b *builder) open(dir string) error {
+	if dir == "" {
+		dir = "."
+	}
+	if _, err := exec.LookPath("git"); err != nil {
+		return badInput("there is no git command in PATH (install git, or give -base-bin and -head-bin)")
+	}
+	top, err := b.git(dir, "rev-parse", "--show-toplevel")
+	if err != nil {
+		return badInput("%s is not in a git repository: %v (run in a checkout, or give -base-bin and -head-bin)", dir, err)
+	}
+	b.top = top
+	if b.prefix, err = b.module(dir); err != nil {
+		return err
+	}
+	if b.tmp, err = os.MkdirTemp("", "netbench-gate-"); err != nil {
+		return err
+	}
+	*b.made = append(*b.made, func() error { return os.RemoveAll(b.tmp) })
+	return nil
+}
+
+// module is the way from the top of the checkout to the directory of the go.mod
+// that dir is under.
+func (b *builder) module(dir string) (string, error) {
+	start, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if start, err = filepath.EvalSymlinks(start); err != nil {
+		return "", badInput("%v", err)
+	}
+	top, err := filepath.EvalSymlinks(b.top)
+	if err != nil {
+		return "", err
+	}
+	for at := start; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
+			return filepath.Rel(top, at)
+		}
+		if at == top || at == filepath.Dir(at) {
+			return "", badInput("neither %s nor a directory above it, up to %s, has a go.mod (run in the checkout of netbench)", start, top)
+		}
+	}
+}
+
+// arm makes one ready.
+func (b *builder) arm(name, ref, binary, link string) (a Arm, err error) {
+	a = Arm{Name: name, Ref: ref, Program: binary}
+	switch {
+	case binary != "":
+		if a.Program, err = filepath.Abs(binary); err != nil {
+			return a, err
+		}
+		if _, err := exec.LookPath(a.Program); err != nil {
+			return a, badInput("%s: %v (give an executable netbench)", name, err)
+		}
+	case ref == "":
+		if a.Commit, err = b.git(b.top, "rev-parse", "--verify", "HEAD^{commit}"); err != nil {
+			return a, badInput("%s: %v", name, err)
+		}
+		status, err := b.git(b.top, "status", "--porcelain")
+		if err != nil {
+			return a, badInput("%s: %v", name, err)
+		}
+		a.Dirty = status != ""
+		if a.Program, err = b.build(name, b.top, link); err != nil {
+			return a, err
+		}
+	default:
+		if a.Commit, err = b.git(b.top, "rev-parse", "--verify", "--end-of-options", ref+"^{commit}"); err != nil {
+			return a, badInput("%s: %q is not a commit here: %v (fetch it, or give another)", name, ref, err)
+		}
+		tree, err := b.worktree(name, a.Commit)
+		if err != nil {
+			return a, err
+		}
+		if a.Program, err = b.build(name, tree, link); err != nil {
+			return a, err
+		}
+	}
+	a.Hash, err = hashOf(a.Program)
+	return a, err
+}
+
+// worktree checks a commit out beside the user's own checkout, which it leaves as
+// it is.
+func (b *builder) worktree(name, commit string) (string, error) {
+	dir := filepath.Join(b.tmp, name)
+	*b.made = append(*b.made, func() error {
+		// An interrupt must not keep it from being removed.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), time.Minute)
+		defer cancel()
+		err := os.RemoveAll(dir)
+		_, e := (&builder{ctx: ctx}).git(b.top, "worktree", "prune")
+		return errors.Join(err, e)
+	})
+	if _, err := b.git(b.top, "worktree", "add", "--detach", "--quiet", dir, commit); err != nil {
+		return "", badInput("%s: check out %.12s: %v", name, commit, err)
+	}
+	return dir, nil
+}
+
+func (b *builder) build(name, tree, link string) (string, error) {
+	b.log("building " + name)
+	program := filepath.Join(b.tmp, "netbench-"+name)
+	args := []string{"build", "-trimpath", "-buildvcs=false"}
+	if link != "" {
+		args = append(args, "-ldflags="+link)
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, buildTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", append(args, "-o", program, "./cmd/netbench")...)
+	cmd.Dir = filepath.Join(tree, b.prefix)
+	cmd.Env = append(os.Environ(), "GOWORK=off", "PWD="+cmd.Dir)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it ends its compilers
+	cmd.WaitDelay = 10 * time.Second
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return "", fmt.Errorf("build %s: %w", name, ctx.Err())
+		}
+		return "", badInput("%s does not build: %v\n%s", name, err, strings.TrimSpace(said.String()))
+	}
+	return program, nil
+}
+
+// git runs a command of git in dir and returns what it printed.
+func (b *builder) git(dir string, args ...string) (string, error) {
+	cmd := exec.CommandContext(b.ctx, "git", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		if b.ctx.Err() != nil {
+			return "", b.ctx.Err()
+		}
+		first, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
+		if first == "" {
+			first = err.Error()
+		}
+		return "", fmt.Errorf("git %s: %s", args[0], first)
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+func hashOf(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

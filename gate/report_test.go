@@ -1,0 +1,205 @@
+package gate
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"netbench/internal/scenario"
+	"netbench/load"
+)
+
+// made is a cell's rounds as they could have been measured: the value of a metric
+// in each arm.
+func made(name string, m Metric, base, head []float64) *track {
+	t := &track{cell: Cell{Scenario: scenario.Scenario{Name: name}, Metrics: []Metric{m}}, names: [2]string{"base", "head"}}
+	for i := range base {
+		t.rounds = append(t.rounds, &load.Round{Samples: []*load.Sample{sample(m, base[i]), sample(m, head[i])}})
+	}
+	return t
+}
+
+// sample has one value, of whatever metric.
+func sample(m Metric, v float64) *load.Sample {
+	s := &load.Sample{Result: &load.Result{}}
+	busy := 1.0
+	s.ServerCPU, s.Thresholds.BusyCPU = &busy, 0.95
+	s.Valid = load.Valid{Rate: true, Latency: true, CPU: true, Counts: true}
+	whole := int64(v)
+	switch m.Unit {
+	case serverCPU.Unit:
+		s.ServerPerOp = &v
+	case rate.Unit:
+		s.Rate = v
+	case p99.Unit:
+		s.Latency = &load.Quantiles{P99: &whole}
+	case syscalls.Unit:
+		s.SyscallsPerOp = &v
+	case allocs.Unit:
+		s.AllocsPerOp = &v
+	}
+	return s
+}
+
+// around returns n values around a mean, with a standard deviation of sd of it.
+func around(seed uint64, n int, mean, sd float64) []float64 {
+	random := rand.New(rand.NewPCG(seed, 1))
+	all := make([]float64, n)
+	for i := range all {
+		all[i] = mean * math.Exp(sd*random.NormFloat64())
+	}
+	return all
+}
+
+func judgeOf(tracks ...*track) *Report {
+	o := Options{Rules: DefaultRules(), Rounds: 15, Arms: [2]Arm{{Name: "base", Hash: "a"}, {Name: "head", Hash: "b"}}}
+	return o.report(tracks, time.Minute, false)
+}
+
+// Which way a metric improves is what its unit says.
+func TestLessThroughputFailsAndMoreDoesNot(t *testing.T) {
+	for _, tc := range []struct {
+		m    Metric
+		head float64
+		want Verdict
+	}{
+		{rate, 0.9, Fail}, {rate, 1.1, Pass},
+		{serverCPU, 1.1, Fail}, {serverCPU, 0.9, Pass},
+		{p99, 1.3, Fail}, {p99, 0.7, Pass},
+		{syscalls, 1.1, Fail}, {syscalls, 0.9, Pass},
+		{allocs, 1.1, Fail}, {allocs, 0.9, Pass},
+	} {
+		r := judgeOf(made("Echo", gating(tc.m), around(1, 15, 1e5, 0.01), around(2, 15, 1e5*tc.head, 0.01)))
+		assert.Equal(t, tc.want, r.Verdict, "%s times %v: %v", tc.m.Unit, tc.head, r.Reasons)
+		assert.Equal(t, tc.want == Fail, *r.Rows[0].Effect > 0, "positive is worse")
+	}
+}
+
+func TestARateJudgesOnlyWhereTheServerWasTheLimit(t *testing.T) {
+	idle := made("Echo", gating(rate), around(1, 15, 1e5, 0.01), around(2, 15, 5e4, 0.01))
+	for _, r := range idle.rounds {
+		half := 0.5
+		r.Samples[0].ServerCPU = &half
+	}
+	r := judgeOf(idle)
+	assert.Equal(t, Inconclusive, r.Verdict)
+	assert.Zero(t, r.Rows[0].N)
+	require.NotEmpty(t, r.Rows[0].Warnings)
+	assert.Contains(t, r.Rows[0].Warnings[0], "the server was not the limit of base")
+}
+
+func TestSmallCountsAreAsGoodAsNone(t *testing.T) {
+	r := judgeOf(made("Echo", gating(allocs), around(1, 15, 0.001, 0.1), around(2, 15, 0.004, 0.1)))
+	assert.Equal(t, Pass, r.Verdict, "four times almost nothing")
+	none := make([]float64, 15)
+	r = judgeOf(made("Echo", gating(allocs), none, around(2, 15, 1, 0.001)))
+	assert.Equal(t, Fail, r.Verdict, "an allocation where there was none")
+	r = judgeOf(made("Echo", gating(allocs), none, none))
+	assert.Equal(t, Pass, r.Verdict)
+}
+
+func TestWhatInformsJudgesNobody(t *testing.T) {
+	r := judgeOf(made("Echo", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 100, 0.01)),
+		made("HTTP", serverCPU, around(3, 15, 100, 0.01), around(4, 15, 200, 0.01)))
+	assert.Equal(t, Pass, r.Verdict)
+	assert.Equal(t, Informs, r.Rows[1].Verdict)
+	assert.InDelta(t, 1, *r.Rows[1].Effect, 0.05)
+	assert.Equal(t, r.Rows[0].P, r.Rows[0].PAdj, "a row that informs does not make it harder for others to fail")
+}
+
+func TestACanaryThatMovesMakesTheRunUnfit(t *testing.T) {
+	steady := made("Echo", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 100, 0.01))
+	for factor, want := range map[float64]Verdict{1: Pass, 1.05: Unfit, 0.95: Unfit} {
+		canary := made("Canary", serverCPU, around(3, 15, 100, 0.005), around(4, 15, 100*factor, 0.005))
+		canary.canary, canary.names = true, [2]string{"canary", "its twin"}
+		r := judgeOf(steady, canary)
+		assert.Equal(t, want, r.Verdict, "%v", factor)
+		require.Len(t, r.Rows, 1)
+		assert.NotNil(t, r.Canary)
+	}
+}
+
+func TestFaultsAreHeldAgainstTheArmThatCausedThem(t *testing.T) {
+	for name, tc := range map[string]struct {
+		faulty []string
+		want   Verdict
+	}{
+		"head": {[]string{"head"}, Fail},
+		"base": {[]string{"base"}, Unfit},
+		"both": {[]string{"base", "head"}, Unfit},
+	} {
+		x := made("Echo", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 100, 0.01))
+		x.rounds[3].Invalid, x.rounds[3].Faulty = tc.faulty[0]+": 3 connections were lost", tc.faulty
+		r := judgeOf(x)
+		assert.Equal(t, tc.want, r.Verdict, name)
+		assert.Contains(t, r.Reasons[0], "3 connections were lost", name)
+		assert.Equal(t, 14, r.Rows[0].N)
+	}
+}
+
+func TestFailureBeatsUnfitBeatsInconclusive(t *testing.T) {
+	slow := made("Echo", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 120, 0.01))
+	vague := made("HTTP", gating(serverCPU), around(3, 15, 100, 0.2), around(4, 15, 105, 0.2))
+	canary := made("Canary", serverCPU, around(5, 15, 100, 0.005), around(6, 15, 110, 0.005))
+	canary.canary = true
+	assert.Equal(t, Fail, judgeOf(slow, vague, canary).Verdict)
+	assert.Equal(t, Unfit, judgeOf(vague, canary).Verdict)
+	assert.Equal(t, Inconclusive, judgeOf(vague).Verdict)
+}
+
+func TestAWaiverLetsARowFail(t *testing.T) {
+	slow := made("Echo", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 120, 0.01))
+	o := Options{Rules: DefaultRules(), Rounds: 15, Waivers: []Waiver{{Until: day, Name: "Echo", Unit: serverCPU.Unit, Reason: "checksums"}}}
+	r := o.report([]*track{slow}, time.Minute, false)
+	assert.Equal(t, Pass, r.Verdict)
+	assert.Equal(t, Fail, r.Rows[0].Verdict, "it is still told")
+	assert.Contains(t, r.Reasons[0], "checksums (until 2026-11-21)")
+}
+
+func TestAnInterruptedGateHasNoVerdict(t *testing.T) {
+	o := Options{Rules: DefaultRules(), Rounds: 15}
+	assert.Empty(t, o.report([]*track{made("Echo", gating(serverCPU), []float64{1}, []float64{2})}, time.Second, true).Verdict)
+}
+
+func TestWarningsTellOfDriftAndOfTwoModes(t *testing.T) {
+	drifting, modes := make([]float64, 15), make([]float64, 15)
+	flat := make([]float64, 15)
+	for i := range drifting {
+		drifting[i] = 100 * math.Exp(0.01*float64(i)+0.002*float64(i%3))
+		modes[i] = 100 * math.Exp(0.1*float64((i*7)%2)+0.001*float64(i%4))
+		flat[i] = 100
+	}
+	assert.Contains(t, judgeOf(made("Echo", gating(serverCPU), flat, drifting)).Rows[0].Warnings[0], "drift")
+	assert.Contains(t, judgeOf(made("Echo", gating(serverCPU), flat, modes)).Rows[0].Warnings[0], "bimodal")
+	assert.Empty(t, judgeOf(made("Echo", gating(serverCPU), around(1, 15, 100, 0.02), around(2, 15, 100, 0.02))).Rows[0].Warnings)
+}
+
+func TestTheReportIsTheSameInAllForms(t *testing.T) {
+	r := judgeOf(made("Echo", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 120, 0.01)))
+	r.Rows[0].Warnings = append(r.Rows[0].Warnings, "a | b")
+	var text, page bytes.Buffer
+	require.NoError(t, r.Print(&text, "netbench gate -seed=1"))
+	require.NoError(t, r.Markdown(&page, "netbench gate -seed=1"))
+	for _, want := range []string{"server-cpu-ns/op", "+19", "fail", "netbench gate -seed=1"} {
+		assert.Contains(t, text.String(), want)
+		assert.Contains(t, page.String(), want)
+	}
+	assert.Contains(t, page.String(), `a \| b`)
+	data, err := json.Marshal(r)
+	require.NoError(t, err)
+	var back map[string]any
+	require.NoError(t, json.Unmarshal(data, &back))
+	for _, field := range []string{"verdict", "rows", "seed", "canary"} {
+		assert.Contains(t, back, field)
+	}
+	row := back["rows"].([]any)[0].(map[string]any)
+	for _, field := range []string{"name", "unit", "effect", "lo", "hi", "p", "p_adj", "n", "mde", "verdict", "warnings"} {
+		assert.Contains(t, row, field)
+	}
+}
