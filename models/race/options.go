@@ -74,8 +74,8 @@ func badInput(format string, args ...any) error {
 // Options say who races over what. Zero fields of numbers mean the defaults.
 type Options struct {
 	// Entrants take part in this order. LeaveOut leaves out those that this host
-	// lacks, that cannot run the service or cannot be built, with the reason in
-	// the report; otherwise they are an error.
+	// lacks, that cannot run the service, or cannot be built or started, with the
+	// reason in the report; otherwise they are an error.
 	Entrants []Entrant
 	LeaveOut bool
 

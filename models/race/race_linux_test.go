@@ -178,8 +178,42 @@ func TestAContenderThatCannotBeStartedIsBadInput(t *testing.T) {
 	o.Entrants[1] = race.Entrant{Name: "deaf"}
 	_, err := race.Run(t.Context(), o)
 	require.ErrorIs(t, err, race.ErrInput)
-	assert.ErrorContains(t, err, "start deaf: ")
+	assert.ErrorContains(t, err, "model deaf: it cannot be started: ")
 	assert.ErrorContains(t, err, "no listener to be had")
+}
+
+func TestAContenderThatCannotBeStartedIsLeftOutIfItMayBe(t *testing.T) {
+	o := pair(t)
+	o.Entrants, o.LeaveOut = append(o.Entrants, race.Entrant{Name: "deaf"}), true
+	r, err := race.Run(t.Context(), o)
+	require.NoError(t, err)
+	assert.Len(t, r.Contenders, 2)
+	require.Len(t, r.Absent, 1)
+	assert.Equal(t, "deaf", r.Absent[0].Model)
+	assert.Contains(t, r.Absent[0].Reason, "it cannot be started: ")
+	assert.Contains(t, r.Absent[0].Reason, "no listener to be had")
+}
+
+func TestAContenderThatFailsInTheFirstRoundLosesOnlyThatRound(t *testing.T) {
+	for _, state := range race.States {
+		t.Run(string(state), func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "starts")
+			require.NoError(t, os.WriteFile(file, nil, 0o600))
+			t.Setenv(startsFile, file)
+			o := pair(t)
+			o.Entrants[1] = race.Entrant{Name: "moody"}
+			o.Rounds, o.State, o.CountSlices = 3, state, -1
+			if state == race.Paced {
+				o.Rate = 500 // no pilot, which would try again
+			}
+			r, err := race.Run(t.Context(), o)
+			require.NoError(t, err)
+			assert.Equal(t, 3, r.Rounds)
+			assert.Equal(t, 2, r.RoundsCounted, "%v", r.Reasons)
+			assert.Contains(t, r.Comparison.Rounds[0].Invalid, "moody: it could not be started: ")
+			assert.Contains(t, r.Reasons[0], "round 1 does not count: moody: ")
+		})
+	}
 }
 
 func TestIdleConnectionsAndComputingServicesRace(t *testing.T) {
