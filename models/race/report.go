@@ -104,6 +104,10 @@ func (r *Report) because(format string, args ...any) {
 	}
 }
 
+// memoryNotMeasured is a reason that is not among the notes, as the table lacks
+// the column for everybody.
+const memoryNotMeasured = "user_bytes_per_conn is not measured (-memory measures it)"
+
 // report is a report without results.
 func (f *field) report(place testenv.Placement) *Report {
 	o := f.o
@@ -118,6 +122,9 @@ func (f *field) report(place testenv.Placement) *Report {
 	}
 	if r.Absent == nil {
 		r.Absent = []Absence{}
+	}
+	if o.Memory == nil {
+		r.because(memoryNotMeasured)
 	}
 	return r
 }

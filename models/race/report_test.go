@@ -2,6 +2,7 @@ package race
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"math"
 	"os"
@@ -97,7 +98,8 @@ func entrantsOf4() []Entrant {
 }
 
 func saturatedReport(t *testing.T) *Report {
-	r := fictional(t, Options{Entrants: entrantsOf4(), Rounds: 3, Seed: 5},
+	memory := func(context.Context, Entrant) (float64, error) { return 240, nil }
+	r := fictional(t, Options{Entrants: entrantsOf4(), Rounds: 3, Seed: 5, Memory: memory},
 		[]made{{10_000, 90_000, 3, 0.99, false, ""}, {8000, 110_000, 2, 0.98, false, ""}, {8200, 108_000, 2.5, 0.99, true, ""}, {7000, 130_000, 2, 0.97, true, ""}},
 		nil,
 		[]made{{10_100, 91_000, 3, 0.99, false, ""}, {8100, 111_500, 2, 0.98, false, ""}, {8000, 107_000, 2.5, 0.99, true, ""}, {7010, 131_000, 2, 0.97, true, ""}},
@@ -140,6 +142,17 @@ func TestJSONHasAllKeysAndNullForWhatIsAbsent(t *testing.T) {
 	}
 	assert.JSONEq(t, "null", string(r.Contenders[0]["user_bytes_per_conn"]), "absent, not zero")
 	assert.JSONEq(t, "0", string(r.Contenders[0]["allocs_per_op"]), "zero, not absent")
+}
+
+func TestMemoryThatWasNotMeasuredIsAReasonAndNoNote(t *testing.T) {
+	const why = "user_bytes_per_conn is not measured (-memory measures it)"
+	rounds := []made{{cpu: 10, rate: 1, busy: 1}, {cpu: 20, rate: 1, busy: 1}}
+	o := Options{Entrants: entrantsOf4()[:2], Rounds: 2}
+	r := fictional(t, o, rounds, rounds)
+	assert.Contains(t, r.Reasons, why)
+	assert.NotContains(t, r.Notes(), "note: "+why)
+	o.Memory = func(context.Context, Entrant) (float64, error) { return 240, nil }
+	assert.NotContains(t, fictional(t, o, rounds, rounds).Reasons, why)
 }
 
 func TestRatesOfRoundsThatWereNotSaturatedAreNotCompared(t *testing.T) {

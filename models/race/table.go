@@ -100,7 +100,9 @@ func (r *Report) notes() []string {
 		lines = append(lines, fmt.Sprintf("absent: %s: %s", a.Model, a.Reason))
 	}
 	for _, why := range r.Reasons {
-		lines = append(lines, "note: "+why)
+		if why != memoryNotMeasured {
+			lines = append(lines, "note: "+why)
+		}
 	}
 	return lines
 }
