@@ -222,6 +222,42 @@ func TestTheWinnerIsClearOfTheNextOrTheTieIsNamed(t *testing.T) {
 	}
 }
 
+func TestTheWinnerIsTheBestInTheRoundsThatBothHave(t *testing.T) {
+	at := func(cpu float64) made { return made{cpu: cpu, rate: 1, busy: 1} }
+	no := made{cpu: 1, rate: 1, busy: 1, noCPU: "it is not known"}
+	for name, tc := range map[string]struct {
+		rounds     [][]made // goroutine, reactor, nbio; the host is slow in some
+		winner     string
+		tied       []string
+		next       string
+		uncompared []string
+	}{
+		"who lacks the slow rounds has the lesser mean and loses": {
+			[][]made{{at(100), at(90), at(120)}, {at(101), at(90), at(121)}, {no, at(180), at(240)}, {no, at(181), at(240)}},
+			"reactor", []string{}, "goroutine", []string{}},
+		"who beats the one that beats it wins": {
+			[][]made{{at(100), at(90), no}, {at(101), at(90), no}, {no, at(180), at(170)}, {no, at(181), at(170)}},
+			"nbio", []string{}, "reactor", []string{"goroutine"}},
+		"in a circle there is an end": {
+			[][]made{{at(100), at(90), no}, {at(101), at(90), no}, {no, at(180), at(170)}, {no, at(181), at(170)}, {at(300), no, at(310)}, {at(300), no, at(311)}},
+			"goroutine", []string{"reactor"}, "nbio", []string{}},
+		"without a round in common nothing is decided": {
+			[][]made{{at(100), no, no}, {at(101), no, no}, {no, at(180), no}, {no, at(181), no}},
+			"", []string{}, "", []string{"nbio"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := fictional(t, Options{Entrants: entrantsOf4()[:3], Rounds: len(tc.rounds)}, tc.rounds...).Verdict
+			assert.Equal(t, tc.winner, v.Winner, v.Text)
+			assert.Equal(t, tc.tied, v.Tied)
+			assert.Equal(t, tc.next, v.Next)
+			assert.Equal(t, tc.uncompared, v.Uncompared)
+			if tc.winner == "" {
+				assert.Contains(t, v.Text, "undecided")
+			}
+		})
+	}
+}
+
 func TestWhereAnswersWaitLatencyDecides(t *testing.T) {
 	// goroutine takes less CPU; its latency, which fictional derives from CPU, is
 	// set apart here.
