@@ -55,6 +55,9 @@ func (e Entrant) Serves(service string) bool {
 	return e.Services == nil || slices.Contains(e.Services, service) || slices.Contains(e.Services, base+"+")
 }
 
+// cannotRun is why an entrant that does not serve a service is absent.
+func cannotRun(service string) string { return "it cannot run service " + service }
+
 // declared is all that is printed beside its result.
 func (e Entrant) declared() []string {
 	all := slices.Clone(e.Declared)
@@ -68,4 +71,21 @@ func (e Entrant) declared() []string {
 type Absence struct {
 	Model  string `json:"model"`
 	Reason string `json:"reason"`
+}
+
+// absences are absent ones in words, a line for each reason, the first one first.
+func absences(all []Absence) []string {
+	var reasons []string
+	models := map[string][]string{} // by reason
+	for _, a := range all {
+		if models[a.Reason] == nil {
+			reasons = append(reasons, a.Reason)
+		}
+		models[a.Reason] = append(models[a.Reason], a.Model)
+	}
+	var lines []string
+	for _, why := range reasons {
+		lines = append(lines, strings.Join(models[why], ", ")+": "+why)
+	}
+	return lines
 }

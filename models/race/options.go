@@ -79,6 +79,10 @@ type Options struct {
 	Entrants []Entrant
 	LeaveOut bool
 
+	// Absent are those that were left out before, with the reason. The report has
+	// them with those that are left out here.
+	Absent []Absence
+
 	Baseline string // the entrant that ratios refer to; "" means the first
 	State    State  // default Saturated
 

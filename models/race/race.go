@@ -113,7 +113,7 @@ type field struct {
 // field builds what has to be built, starts each entrant once, and leaves out who
 // cannot take part. Who fails after that has failed in a round.
 func (o *Options) field(ctx context.Context, place testenv.Placement) (*field, error) {
-	f := &field{o: *o, place: place}
+	f := &field{o: *o, place: place, absent: slices.Clone(o.Absent)}
 	for _, e := range o.Entrants {
 		var info testenv.ServerInfo
 		program, err := o.prepare(ctx, e)
@@ -148,7 +148,7 @@ func (o *Options) prepare(ctx context.Context, e Entrant) (program string, err e
 		return "", errors.New(e.Missing)
 	}
 	if !e.Serves(o.Service) {
-		return "", fmt.Errorf("it cannot run service %s", o.Service)
+		return "", errors.New(cannotRun(o.Service))
 	}
 	if e.Prepare == nil {
 		return "", ctx.Err()

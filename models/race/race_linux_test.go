@@ -184,13 +184,16 @@ func TestAContenderThatCannotBeStartedIsBadInput(t *testing.T) {
 func TestAContenderThatCannotBeStartedIsLeftOutIfItMayBe(t *testing.T) {
 	o := pair(t)
 	o.Entrants, o.LeaveOut = append(o.Entrants, race.Entrant{Name: "deaf"}), true
+	o.Absent = []race.Absence{{Model: "abacus", Reason: "it has no socket"}}
 	r, err := race.Run(t.Context(), o)
 	require.NoError(t, err)
 	assert.Len(t, r.Contenders, 2)
-	require.Len(t, r.Absent, 1)
-	assert.Equal(t, "deaf", r.Absent[0].Model)
-	assert.Contains(t, r.Absent[0].Reason, "it cannot be started: ")
-	assert.Contains(t, r.Absent[0].Reason, "no listener to be had")
+	require.Len(t, r.Absent, 2)
+	assert.Equal(t, o.Absent[0], r.Absent[0])
+	assert.Equal(t, "deaf", r.Absent[1].Model)
+	assert.Contains(t, r.Absent[1].Reason, "it cannot be started: ")
+	assert.Contains(t, r.Absent[1].Reason, "no listener to be had")
+	assert.NotContains(t, r.Absent[1].Reason, "\n")
 }
 
 func TestAContenderThatFailsInTheFirstRoundLosesOnlyThatRound(t *testing.T) {

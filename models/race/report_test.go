@@ -68,7 +68,7 @@ func fictional(t *testing.T, o Options, rounds ...[]made) *Report {
 	require.NoError(t, err)
 	o.run = o.Service
 	f := &field{o: o, entrants: o.Entrants, infos: make([]testenv.ServerInfo, len(o.Entrants)),
-		absent: []Absence{{"gnet", "it was not built: no network"}}}
+		absent: []Absence{{"gnet", "it was not built: no network"}, {"c-uring", "needs another kernel"}, {"evio", "it was not built: no network"}}}
 	f.infos[1].Stats = models.Stats{Fallback: "no multishot receive, one at a time", Variant: "level"}
 	r := f.report(testenv.Placement{Server: []int{0}, Generator: []int{1}})
 	c := &load.Comparison{Seed: o.Seed}

@@ -96,8 +96,8 @@ func (r *Report) notes() []string {
 	if r.ServiceRun != r.Service {
 		lines = append(lines, fmt.Sprintf("service: %s was run as %s", r.Service, r.ServiceRun))
 	}
-	for _, a := range r.Absent {
-		lines = append(lines, fmt.Sprintf("absent: %s: %s", a.Model, a.Reason))
+	for _, line := range absences(r.Absent) {
+		lines = append(lines, "absent: "+line)
 	}
 	for _, why := range r.Reasons {
 		if why != memoryNotMeasured {
