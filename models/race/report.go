@@ -12,7 +12,8 @@ import (
 	"netbench/testenv"
 )
 
-// Report is the outcome of a race. In JSON, what is absent is null.
+// Report is the outcome of a race. In JSON, what is absent is null; but within
+// latency_ns a quantile for which there are too few values is left out.
 type Report struct {
 	Rounds   int    `json:"rounds"`  // carried out, those that do not count too
 	Conns    int    `json:"conns"`   // to each contender
