@@ -72,20 +72,3 @@ type Absence struct {
 	Model  string `json:"model"`
 	Reason string `json:"reason"`
 }
-
-// absences are absent ones in words, a line for each reason, the first one first.
-func absences(all []Absence) []string {
-	var reasons []string
-	models := map[string][]string{} // by reason
-	for _, a := range all {
-		if models[a.Reason] == nil {
-			reasons = append(reasons, a.Reason)
-		}
-		models[a.Reason] = append(models[a.Reason], a.Model)
-	}
-	var lines []string
-	for _, why := range reasons {
-		lines = append(lines, strings.Join(models[why], ", ")+": "+why)
-	}
-	return lines
-}

@@ -7,6 +7,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,6 +176,38 @@ func TestRatesOfRoundsThatWereNotSaturatedAreNotCompared(t *testing.T) {
 		assert.NotNil(t, s.Rate, "it informs")
 	}
 	assert.Contains(t, r.Reasons, "the rate of goroutine tells of it in 0 of 2 rounds: in the others it used less of its CPUs than counts as busy (once 50.0 %)")
+}
+
+func TestRoundsWithoutAValidLatencyAreCounted(t *testing.T) {
+	good, bad := made{cpu: 10, rate: 1, busy: 1}, made{cpu: 10, rate: 1, busy: 1, noLatency: true}
+	rounds := [][]made{{good, good, bad, bad}, {good, bad, bad, bad}, {good, bad, good, bad}, nil, {good, good, good, bad}}
+	for state, want := range map[State][]string{
+		Saturated: {"a closed loop that saturates has no valid latency: it is valid in 2 of 4 rounds of reactor, nbio; in 0 of 4 rounds of c-epoll"},
+		Paced:     {"latency of reactor is valid in 2 of 4 rounds", "latency of nbio is valid in 2 of 4 rounds", "latency of c-epoll is valid in 0 of 4 rounds"},
+	} {
+		r := fictional(t, Options{Entrants: entrantsOf4(), State: state, Rounds: 5}, rounds...)
+		said := slices.DeleteFunc(slices.Clone(r.Reasons), func(why string) bool { return !strings.Contains(why, "latency") })
+		assert.Equal(t, want, said)
+		for _, why := range fictional(t, Options{Entrants: entrantsOf4()[:2], State: state}, []made{good, good}, []made{good, good}).Reasons {
+			assert.NotContains(t, why, "latency", "it is valid in all")
+		}
+	}
+}
+
+func TestContendersOfAnotherToolchainAreNamed(t *testing.T) {
+	here := runtime.Version()
+	reasons := func(versions ...string) []string {
+		f := &field{entrants: entrantsOf4()}
+		for _, v := range versions {
+			f.infos = append(f.infos, testenv.ServerInfo{GoVersion: v})
+		}
+		r := f.report(testenv.Placement{})
+		require.NoError(t, r.fill(saturatedReport(t).Comparison, f))
+		return slices.DeleteFunc(r.Reasons, func(why string) bool { return !strings.Contains(why, "built with") })
+	}
+	assert.Empty(t, reasons(here, here, here, ""), "all the same, and C has none")
+	assert.Equal(t, []string{"built with go1.2, and this program with " + here + ": reactor, nbio; what differs may be the toolchain"},
+		reasons(here, "go1.2", "go1.2", ""))
 }
 
 func TestFewerThanTwoRoundsDecideNothing(t *testing.T) {

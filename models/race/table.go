@@ -96,8 +96,12 @@ func (r *Report) notes() []string {
 	if r.ServiceRun != r.Service {
 		lines = append(lines, fmt.Sprintf("service: %s was run as %s", r.Service, r.ServiceRun))
 	}
-	for _, line := range absences(r.Absent) {
-		lines = append(lines, "absent: "+line)
+	var absent grouped
+	for _, a := range r.Absent {
+		absent.add(a.Model, a.Reason)
+	}
+	for _, g := range absent {
+		lines = append(lines, fmt.Sprintf("absent: %s: %s", strings.Join(g.models, ", "), g.about))
 	}
 	for _, why := range r.Reasons {
 		if why != memoryNotMeasured {
