@@ -147,22 +147,26 @@ func Markdown(w io.Writer, command string, host results.Fingerprint, races []Cel
 			r.section(&b)
 		}
 	}
-	var declared []string
+	listOnce(&b, "What contenders could not be given", reports, (*Report).declared)
+	listOnce(&b, "Versions of other people's engines", reports, (*Report).versions)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// listOnce writes a section with the lines of all reports, each of them once; none
+// if there are no lines.
+func listOnce(b *strings.Builder, title string, reports []*Report, lines func(*Report) []string) {
+	var all []string
 	for _, r := range reports {
-		for _, line := range r.declared() {
-			if !slices.Contains(declared, line) {
-				declared = append(declared, line)
+		for _, line := range lines(r) {
+			if !slices.Contains(all, line) {
+				all = append(all, line)
 			}
 		}
 	}
-	if len(declared) > 0 {
-		b.WriteString("\n## What contenders could not be given\n\n")
+	if len(all) > 0 {
+		fmt.Fprintf(b, "\n## %s\n\n- %s\n", title, strings.Join(all, "\n- "))
 	}
-	for _, line := range declared {
-		fmt.Fprintf(&b, "- %s\n", line)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // section is one race on the page.

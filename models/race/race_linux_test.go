@@ -90,6 +90,8 @@ func TestASlowerModelCostsMoreAndIsMeasuredInAllWays(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 2, strings.Count(string(text), "BenchmarkRace/model=slow/conns=4/size=64/state=saturated "), "a line for each round")
 	assert.Contains(t, string(text), "server-cpu-ns/op")
+	assert.Contains(t, string(text), "version: slow v1\n")
+	assert.Contains(t, string(text), "BenchmarkRace/model=goroutine/conns=4/size=64/state=saturated 1 4096.0 user-B/conn\n")
 }
 
 func TestAPacedRaceGivesAllTheSameRate(t *testing.T) {

@@ -68,7 +68,21 @@ func (r *Report) Notes() []string {
 	for _, line := range r.declared() {
 		lines = append(lines, "declared: "+line)
 	}
+	for _, version := range r.versions() {
+		lines = append(lines, "version: "+version)
+	}
 	return append(lines, r.notes()...)
+}
+
+// versions are those of other people's engines, with their names.
+func (r *Report) versions() []string {
+	var all []string
+	for _, s := range r.Contenders {
+		if s.Version != "" {
+			all = append(all, s.Model+" "+s.Version)
+		}
+	}
+	return all
 }
 
 // declared is what contenders could not be given.
