@@ -144,7 +144,7 @@ func Markdown(w io.Writer, command string, host results.Fingerprint, races []Cel
 	}
 	for _, c := range all {
 		for _, r := range c.Reports {
-			r.section(&b)
+			r.section(&b, reports[0].Baseline)
 		}
 	}
 	listOnce(&b, "What contenders could not be given", reports, (*Report).declared)
@@ -169,11 +169,14 @@ func listOnce(b *strings.Builder, title string, reports []*Report, lines func(*R
 	}
 }
 
-// section is one race on the page.
-func (r *Report) section(b *strings.Builder) {
+// section is one race on the page, which says that ratios are to usual.
+func (r *Report) section(b *strings.Builder, usual string) {
 	fmt.Fprintf(b, "\n### %s\n\n%d of %d rounds count, seed %d. ", r.Title(), r.RoundsCounted, r.Rounds, r.Seed)
 	if r.pacedBy != "" {
 		fmt.Fprintf(b, "The rate is %s. ", r.pacedBy)
+	}
+	if r.Baseline != usual {
+		fmt.Fprintf(b, "Ratios are to %s. ", r.Baseline)
 	}
 	b.WriteString("A rate with ~ informs only.\n\n")
 	head, rows := r.rows()

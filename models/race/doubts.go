@@ -62,19 +62,19 @@ func (r *Report) doubtLatencies() {
 				n++
 			}
 		}
-		switch {
-		case n == r.RoundsCounted:
-		case r.State == Paced:
-			r.because("latency of %s is valid in %d of %d rounds", name, n, r.RoundsCounted)
-		default:
+		if n < r.RoundsCounted {
 			fewer.add(name, fmt.Sprintf("%d of %d rounds", n, r.RoundsCounted))
 		}
 	}
 	var parts []string
 	for _, g := range fewer {
-		parts = append(parts, "in "+g.about+" of "+strings.Join(g.models, ", "))
+		models := strings.Join(g.models, ", ")
+		if r.State == Paced {
+			r.because("latency of %s is valid in %s", models, g.about)
+		}
+		parts = append(parts, "in "+g.about+" of "+models)
 	}
-	if parts != nil {
+	if r.State == Saturated && parts != nil {
 		r.because("a closed loop that saturates has no valid latency: it is valid %s", strings.Join(parts, "; "))
 	}
 }

@@ -183,7 +183,7 @@ func TestRoundsWithoutAValidLatencyAreCounted(t *testing.T) {
 	rounds := [][]made{{good, good, bad, bad}, {good, bad, bad, bad}, {good, bad, good, bad}, nil, {good, good, good, bad}}
 	for state, want := range map[State][]string{
 		Saturated: {"a closed loop that saturates has no valid latency: it is valid in 2 of 4 rounds of reactor, nbio; in 0 of 4 rounds of c-epoll"},
-		Paced:     {"latency of reactor is valid in 2 of 4 rounds", "latency of nbio is valid in 2 of 4 rounds", "latency of c-epoll is valid in 0 of 4 rounds"},
+		Paced:     {"latency of reactor, nbio is valid in 2 of 4 rounds", "latency of c-epoll is valid in 0 of 4 rounds"},
 	} {
 		r := fictional(t, Options{Entrants: entrantsOf4(), State: state, Rounds: 5}, rounds...)
 		said := slices.DeleteFunc(slices.Clone(r.Reasons), func(why string) bool { return !strings.Contains(why, "latency") })
@@ -323,6 +323,16 @@ func TestThePageAndTheChoicesAreDerivedFromTheMeasurements(t *testing.T) {
 	host := results.Fingerprint{Start: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), GoVersion: "go1.26.8", GOOS: "linux", GOARCH: "amd64", Kernel: "Linux 6.18", CPUs: 2, CPUModel: "A | B"}
 	require.NoError(t, Markdown(&b, "netbench race -cells standard", host, races, reports))
 	golden(t, "page.md", b.String())
+}
+
+func TestThePageNamesABaselineThatIsNotThatOfTheFirstRace(t *testing.T) {
+	reports := []*Report{saturatedReport(t), pacedReport(t)}
+	reports[1].Baseline = "reactor"
+	races := []CellRace{{Cell: Cell{Name: "100x64"}}, {Cell: Cell{Name: "http-pipelined"}}}
+	var b bytes.Buffer
+	require.NoError(t, Markdown(&b, "netbench race", results.Fingerprint{}, races, reports))
+	assert.Equal(t, 1, strings.Count(b.String(), "Ratios are to goroutine."))
+	assert.Contains(t, b.String(), "The rate is as asked. Ratios are to reactor. A rate with ~")
 }
 
 func TestStatesThatDisagreeAreChosenFromEachOnItsOwn(t *testing.T) {
