@@ -278,7 +278,10 @@ func TestTheWinnerIsTheBestInTheRoundsThatBothHave(t *testing.T) {
 			"goroutine", []string{"reactor"}, "nbio", []string{}},
 		"without a round in common nothing is decided": {
 			[][]made{{at(100), no, no}, {at(101), no, no}, {no, at(180), no}, {no, at(181), no}},
-			"", []string{}, "", []string{"nbio"}},
+			"", []string{}, "", []string{"goroutine", "reactor", "nbio"}},
+		"who has no round in common with anybody keeps nobody from winning": {
+			[][]made{{at(50), no, no}, {at(51), no, no}, {no, at(180), at(170)}, {no, at(181), at(170)}},
+			"nbio", []string{}, "reactor", []string{"goroutine"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := fictional(t, Options{Entrants: entrantsOf4()[:3], Rounds: len(tc.rounds)}, tc.rounds...).Verdict

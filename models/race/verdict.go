@@ -28,7 +28,7 @@ type Verdict struct {
 	Lo    *float64 `json:"lo"`
 	Hi    *float64 `json:"hi"`
 
-	Uncompared []string `json:"uncompared"` // those without two values to compare
+	Uncompared []string `json:"uncompared"` // those without two values of the same rounds as the winner's, or as anybody's
 
 	Text string `json:"text"` // all of it in a sentence
 }
@@ -72,16 +72,20 @@ func (r *Report) decide() {
 	metric, name := r.metric()
 	r.Verdict = Verdict{Metric: name, Tied: []string{}, Uncompared: []string{}}
 	v := &r.Verdict
-	var rivals []Standing
-	means := map[int]*float64{} // by index
+	var all, rivals []Standing
 	for _, s := range r.Contenders {
-		if s.Kind == Floor || s.Informs {
-			continue
+		if s.Kind != Floor && !s.Informs {
+			all = append(all, s)
 		}
-		if values := r.Comparison.Values(s.index, metric); len(values) >= 2 {
+	}
+	means := map[int]*float64{} // by index
+	for _, s := range all {
+		if slices.ContainsFunc(all, func(o Standing) bool {
+			return o.index != s.index && r.Comparison.Ratio(o.index, s.index, metric).N >= 2
+		}) {
 			rivals = append(rivals, s)
-			means[s.index] = geometric(values)
-		} else {
+			means[s.index] = geometric(r.Comparison.Values(s.index, metric))
+		} else { // its values, if it has some, are of rounds in which nobody else has one
 			v.Uncompared = append(v.Uncompared, s.Model)
 		}
 	}
@@ -91,14 +95,10 @@ func (r *Report) decide() {
 	}
 	slices.SortStableFunc(rivals, func(a, b Standing) int { return compareAbsent(means[a.index], means[b.index]) })
 	best, others := r.best(rivals, metric)
-	if !slices.ContainsFunc(others, func(o rival) bool { return o.ratio.N >= 2 }) {
-		v.Text = fmt.Sprintf("undecided: by %s, no model has two values of the same rounds as %s", name, best.Model)
-		return
-	}
 	v.Winner = best.Model
 	for _, other := range others {
 		switch ratio := other.ratio; {
-		case ratio.N < 2: // there are values, not of the same rounds
+		case ratio.N < 2: // it has values of the same rounds as others, not as the winner
 			v.Uncompared = append(v.Uncompared, other.Model)
 		case ratio.Lo <= 1:
 			v.Tied = append(v.Tied, other.Model)
