@@ -63,8 +63,8 @@ clean: ## remove what was built; runs stay
 
 race proof-race: ROUNDS = 6
 
-race: build ## race all models at 100 x 64 B and 1000 x 1 KiB, saturated and paced: MODELS, ROUNDS
-	@$(NETBENCH) race -cells standard -models $(MODELS) -rounds $(ROUNDS) -dir $(RUNS)
+race: build ## race all models at 100 x 64 B and 1000 x 1 KiB, saturated and paced, and their memory: MODELS, ROUNDS
+	@$(NETBENCH) race -cells standard -models $(MODELS) -rounds $(ROUNDS) -memory -dir $(RUNS)
 
 scale: ## tier ci: 15,000 connections in one process, 60,000 over several; memory of idle ones
 	$(GO) test -tags ci -count=1 -v -run '^TestScale' ./models/goroutine ./models/memory
@@ -82,8 +82,8 @@ proof-interleave-twins: ## tier proof: 48 rounds of two copies of a server; writ
 proof-interleave-slower: ## tier proof: a server with 5 % more work, both ways; writes docs/interleave-slower.md
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofInterleaveSlower' ./models/goroutine
 
-proof-race: build ## tier proof: all loads, and which model to choose for each; writes docs/race.md
-	$(NETBENCH) race -cells all -models $(MODELS) -rounds $(ROUNDS) -dir $(RUNS) -markdown docs/race.md
+proof-race: build ## tier proof: all loads, memory, and which model to choose for each; writes docs/race.md
+	$(NETBENCH) race -cells all -models $(MODELS) -rounds $(ROUNDS) -memory -dir $(RUNS) -markdown docs/race.md
 
 proof-reactor: build ## tier proof: the reactor against gnet, nbio and the floor; writes docs/reactor-race.md
 	$(NETBENCH) race -cells standard -models reactor,gnet,nbio,c-epoll,c-uring,goroutine -baseline reactor -rounds $(ROUNDS) -dir $(RUNS) -markdown docs/reactor-race.md

@@ -1,6 +1,7 @@
 package race
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,8 +79,11 @@ func (c CellRace) Title() string {
 
 // Cells returns the races of a list of cells and groups, with what base says
 // about everything else. They are held in one state, or, if it is "", in those
-// that each cell has.
+// that each cell has. The error wraps [ErrInput] if one of them cannot be held.
 func Cells(base Options, list string, state State) ([]CellRace, error) {
+	if err := base.checkEntrants(); err != nil {
+		return nil, err
+	}
 	var chosen []string
 	for name := range strings.SplitSeq(list, ",") {
 		known := false
@@ -115,21 +119,22 @@ func Cells(base Options, list string, state State) ([]CellRace, error) {
 	return races, nil
 }
 
-// race is the cell's race in one state. Who cannot serve it has no place in it.
-// The cell's own list of models is for groups, not for those named one by one, and
-// so is that who only informs does so in the standard cells.
+// race is the cell's race in one state. Who has no place in it is absent.
 func (c Cell) race(base Options, s State) (CellRace, error) {
 	o := base
 	o.Service, o.Conns, o.Size, o.IdleShare, o.Pipeline, o.State = c.Service, c.Conns, c.Size, c.IdleShare, c.Pipeline, s
-	o.Entrants = slices.DeleteFunc(slices.Clone(o.Entrants), func(e Entrant) bool {
-		if !e.Serves(c.Service) {
-			return true
-		}
-		left := c.further && e.Informs || c.Models != nil && !slices.Contains(c.Models, e.Name)
-		return left && base.LeaveOut && e.Name != base.Baseline
-	})
+	o.Entrants, o.Absent = nil, slices.Clone(base.Absent)
 	here := 0
-	for _, e := range o.Entrants {
+	for _, e := range base.Entrants {
+		why := c.excludes(e, base)
+		if e.Name == base.Baseline && (why != "" || e.Missing != "") {
+			return CellRace{}, badInput("cell %s: the baseline %s cannot race in it: %s (use another baseline, or other cells)", c.Name, e.Name, cmp.Or(why, e.Missing))
+		}
+		if why != "" {
+			o.Absent = append(o.Absent, Absence{e.Name, why})
+			continue
+		}
+		o.Entrants = append(o.Entrants, e)
 		if e.Missing == "" {
 			here++
 		}
@@ -141,4 +146,21 @@ func (c Cell) race(base Options, s State) (CellRace, error) {
 		return CellRace{}, fmt.Errorf("cell %s: %w", c.Name, err)
 	}
 	return CellRace{c, o}, nil
+}
+
+// excludes says why an entrant has no place in the cell; "" if it has one. The
+// cell's own list of models is for groups, not for those named one by one, nor for
+// the baseline, and so is that who only informs does so in the standard cells.
+func (c Cell) excludes(e Entrant, base Options) string {
+	switch {
+	case !e.Serves(c.Service):
+		return cannotRun(c.Service)
+	case !base.LeaveOut || e.Name == base.Baseline:
+		return ""
+	case c.further && e.Informs:
+		return "it informs in the standard cells only, unless it is named"
+	case c.Models != nil && !slices.Contains(c.Models, e.Name):
+		return fmt.Sprintf("with %d connections to each, only some models race, unless others are named", c.Conns)
+	}
+	return ""
 }

@@ -144,32 +144,39 @@ func Markdown(w io.Writer, command string, host results.Fingerprint, races []Cel
 	}
 	for _, c := range all {
 		for _, r := range c.Reports {
-			r.section(&b)
+			r.section(&b, reports[0].Baseline)
 		}
 	}
-	var declared []string
-	for _, r := range reports {
-		for _, line := range r.declared() {
-			if !slices.Contains(declared, line) {
-				declared = append(declared, line)
-			}
-		}
-	}
-	if len(declared) > 0 {
-		b.WriteString("\n## What contenders could not be given\n\n")
-	}
-	for _, line := range declared {
-		fmt.Fprintf(&b, "- %s\n", line)
-	}
+	listOnce(&b, "What contenders could not be given", reports, (*Report).declared)
+	listOnce(&b, "Versions of other people's engines", reports, (*Report).versions)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// section is one race on the page.
-func (r *Report) section(b *strings.Builder) {
+// listOnce writes a section with the lines of all reports, each of them once; none
+// if there are no lines.
+func listOnce(b *strings.Builder, title string, reports []*Report, lines func(*Report) []string) {
+	var all []string
+	for _, r := range reports {
+		for _, line := range lines(r) {
+			if !slices.Contains(all, line) {
+				all = append(all, line)
+			}
+		}
+	}
+	if len(all) > 0 {
+		fmt.Fprintf(b, "\n## %s\n\n- %s\n", title, strings.Join(all, "\n- "))
+	}
+}
+
+// section is one race on the page, which says that ratios are to usual.
+func (r *Report) section(b *strings.Builder, usual string) {
 	fmt.Fprintf(b, "\n### %s\n\n%d of %d rounds count, seed %d. ", r.Title(), r.RoundsCounted, r.Rounds, r.Seed)
 	if r.pacedBy != "" {
 		fmt.Fprintf(b, "The rate is %s. ", r.pacedBy)
+	}
+	if r.Baseline != usual {
+		fmt.Fprintf(b, "Ratios are to %s. ", r.Baseline)
 	}
 	b.WriteString("A rate with ~ informs only.\n\n")
 	head, rows := r.rows()

@@ -6,7 +6,7 @@
 //
 // An [Entrant] is a value: a name, what it can serve, and, if it is a program of
 // its own, how to get that program. This package knows no model. All entrants are
-// built before the first round, get the same configuration, the same service and
+// built and started once before the first round, get the same configuration, the same service and
 // the same CPUs, and are driven by [load.Interleave]. What an entrant cannot be
 // given is declared, and printed beside its result.
 //

@@ -55,6 +55,9 @@ func (e Entrant) Serves(service string) bool {
 	return e.Services == nil || slices.Contains(e.Services, service) || slices.Contains(e.Services, base+"+")
 }
 
+// cannotRun is why an entrant that does not serve a service is absent.
+func cannotRun(service string) string { return "it cannot run service " + service }
+
 // declared is all that is printed beside its result.
 func (e Entrant) declared() []string {
 	all := slices.Clone(e.Declared)

@@ -127,6 +127,15 @@ func TestCellsAreTheRacesOfTheirNamesAndGroups(t *testing.T) {
 		assert.Len(t, held[0].Options.Entrants, races, "who informs does so in the standard cells")
 	}
 
+	assert.Equal(t, []race.Absence{{Model: "prefork-reactor", Reason: "with 10000 connections to each, only some models race, unless others are named"}}, some[0].Options.Absent)
+	assert.Equal(t, []race.Absence{{Model: "c-epoll", Reason: "it cannot run service http"}}, some[2].Options.Absent)
+	held, err := race.Cells(advised, "http", race.Saturated)
+	require.NoError(t, err)
+	assert.Equal(t, []race.Absence{
+		{Model: "c-epoll", Reason: "it cannot run service http"},
+		{Model: "gnet-recommended", Reason: "it informs in the standard cells only, unless it is named"},
+	}, held[0].Options.Absent)
+
 	base.LeaveOut = false // all were named
 	named, err := race.Cells(base, "10000x64", race.Saturated)
 	require.NoError(t, err)
@@ -138,11 +147,38 @@ func TestCellsAreTheRacesOfTheirNamesAndGroups(t *testing.T) {
 	_, err = race.Cells(base, "http-pipelined", race.Paced)
 	require.ErrorIs(t, err, race.ErrInput)
 	assert.ErrorContains(t, err, `no cell of "http-pipelined" is raced in state paced`)
-	base.Entrants = base.Entrants[2:]
+	http, err := race.Cells(base, "http", race.Paced)
+	require.NoError(t, err)
+	assert.Len(t, http[0].Options.Absent, 1, "who was named and cannot serve is told of")
+	base.Entrants, base.Baseline = base.Entrants[2:], ""
 	_, err = race.Cells(base, "http", "")
 	require.ErrorIs(t, err, race.ErrInput)
 	assert.ErrorContains(t, err, "cell http: 1 of 2 models can race in it")
 	assert.True(t, strings.HasPrefix(race.CellGroups(), "all, standard, further, "))
+}
+
+func TestABaselineThatCannotRaceInACellIsRefusedBeforeAnyRace(t *testing.T) {
+	for name, tc := range map[string]struct {
+		baseline string
+		want     string
+	}{
+		"service": {"c-epoll", "cell http: the baseline c-epoll cannot race in it: it cannot run service http (use another baseline, or other cells)"},
+		"host":    {"gnet", "cell 100x64: the baseline gnet cannot race in it: needs another kernel (use"},
+		"nobody":  {"abacus", `baseline "abacus" is not among the models`},
+	} {
+		for _, leaveOut := range []bool{true, false} {
+			base := race.Options{LeaveOut: leaveOut, Baseline: tc.baseline, Entrants: []race.Entrant{
+				{Name: "goroutine"}, {Name: "reactor"}, {Name: "c-epoll", Services: []string{"echo"}}, {Name: "gnet", Missing: "needs another kernel"},
+			}}
+			_, err := race.Cells(base, "100x64,http", "")
+			require.ErrorIs(t, err, race.ErrInput, name)
+			assert.ErrorContains(t, err, tc.want, name)
+		}
+	}
+	base := race.Options{LeaveOut: true, Baseline: "prefork-reactor", Entrants: []race.Entrant{{Name: "goroutine"}, {Name: "prefork-reactor"}}}
+	held, err := race.Cells(base, "10000x64", race.Paced)
+	require.NoError(t, err, "the list of a cell is not for the baseline")
+	assert.Len(t, held[0].Options.Entrants, 2)
 }
 
 func TestSlicesAreLongEnoughForEachActiveConnection(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 )
 
 // crashFile is the environment variable that names a file: the first process of
-// the model "crashing" that can remove it dies under load.
+// the model "crashing" that can remove it under load dies of that.
 const crashFile = "NETBENCH_TEST_CRASH"
 
 func TestMain(m *testing.M) {
@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		return goroutine.New(c)
 	}
 	factories["deaf"] = func(models.Config) (models.Server, error) { return nil, errors.New("no listener to be had") }
+	factories["moody"] = moody
 	testenv.Main(factories, load.Role())
 	before := descriptors()
 	code := m.Run()
@@ -55,16 +56,38 @@ func descriptors() int {
 	return len(names)
 }
 
+// startsFile is the environment variable that names a file with a byte for each
+// start of the model "moody", which fails in its second one: in round 1, if it is
+// tried before.
+const startsFile = "NETBENCH_TEST_STARTS"
+
+func moody(c models.Config) (models.Server, error) {
+	starts, err := os.ReadFile(os.Getenv(startsFile))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(os.Getenv(startsFile), append(starts, '.'), 0o600); err != nil {
+		return nil, err
+	}
+	if len(starts) == 1 {
+		return nil, errors.New("not twice")
+	}
+	return goroutine.New(c)
+}
+
 // crashing is a goroutine server that dies once it has served something, if it is
 // the one that shall.
 func crashing(c models.Config) (models.Server, error) {
 	server, err := goroutine.New(c)
-	if err != nil || os.Remove(os.Getenv(crashFile)) != nil {
+	if err != nil {
 		return server, err
+	}
+	if _, err := os.Stat(os.Getenv(crashFile)); err != nil {
+		return server, nil // another one did
 	}
 	go func() {
 		for range time.Tick(time.Millisecond) {
-			if server.Stats().BytesIn > 1000 {
+			if server.Stats().BytesIn > 1000 && os.Remove(os.Getenv(crashFile)) == nil {
 				os.Stderr.WriteString("the sky fell\n")
 				os.Exit(9)
 			}

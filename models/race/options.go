@@ -74,10 +74,14 @@ func badInput(format string, args ...any) error {
 // Options say who races over what. Zero fields of numbers mean the defaults.
 type Options struct {
 	// Entrants take part in this order. LeaveOut leaves out those that this host
-	// lacks, that cannot run the service or cannot be built, with the reason in
-	// the report; otherwise they are an error.
+	// lacks, that cannot run the service, or cannot be built or started, with the
+	// reason in the report; otherwise they are an error.
 	Entrants []Entrant
 	LeaveOut bool
+
+	// Absent are those that were left out before, with the reason. The report has
+	// them with those that are left out here.
+	Absent []Absence
 
 	Baseline string // the entrant that ratios refer to; "" means the first
 	State    State  // default Saturated

@@ -31,11 +31,10 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.checkPlan(ctx, place); err != nil {
 		return nil, err
 	}
-	f, err := o.field(ctx)
+	f, err := o.field(ctx, place)
 	if err != nil {
 		return nil, err
 	}
-	f.place = place
 	k := len(f.entrants)
 	if f.apart, err = room(k, o.Conns); err != nil {
 		return nil, err
@@ -111,15 +110,21 @@ type field struct {
 	infos    []testenv.ServerInfo // what each last said when it was ready
 }
 
-// field builds what has to be built, and leaves out who cannot take part.
-func (o *Options) field(ctx context.Context) (*field, error) {
-	f := &field{o: *o}
+// field builds what has to be built, starts each entrant once, and leaves out who
+// cannot take part. Who fails after that has failed in a round.
+func (o *Options) field(ctx context.Context, place testenv.Placement) (*field, error) {
+	f := &field{o: *o, place: place, absent: slices.Clone(o.Absent)}
 	for _, e := range o.Entrants {
+		var info testenv.ServerInfo
 		program, err := o.prepare(ctx, e)
+		if err == nil {
+			info, err = f.try(ctx, e, program)
+		}
 		switch {
 		case err == nil:
 			f.entrants = append(f.entrants, e)
 			f.programs = append(f.programs, program)
+			f.infos = append(f.infos, info)
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case !o.LeaveOut || e.Name == o.Baseline:
@@ -132,7 +137,6 @@ func (o *Options) field(ctx context.Context) (*field, error) {
 	if len(f.entrants) < 2 {
 		return nil, badInput("%d of %d models can race here (want two or more)", len(f.entrants), len(o.Entrants))
 	}
-	f.infos = make([]testenv.ServerInfo, len(f.entrants))
 	if o.Baseline != "" {
 		f.baseline = slices.IndexFunc(f.entrants, func(e Entrant) bool { return e.Name == o.Baseline })
 	}
@@ -144,7 +148,7 @@ func (o *Options) prepare(ctx context.Context, e Entrant) (program string, err e
 		return "", errors.New(e.Missing)
 	}
 	if !e.Serves(o.Service) {
-		return "", fmt.Errorf("it cannot run service %s", o.Service)
+		return "", errors.New(cannotRun(o.Service))
 	}
 	if e.Prepare == nil {
 		return "", ctx.Err()
@@ -152,20 +156,44 @@ func (o *Options) prepare(ctx context.Context, e Entrant) (program string, err e
 	return e.Prepare(ctx)
 }
 
+// stopWithin bounds how long a server that was tried may take to end.
+const stopWithin = 10 * time.Second
+
+// try starts an entrant as the race will, and stops it.
+func (f *field) try(ctx context.Context, e Entrant, program string) (info testenv.ServerInfo, err error) {
+	s := f.scenario(e, program)
+	server, _, err := s.Start(ctx)
+	if err != nil {
+		return info, fmt.Errorf("it cannot be started: %w", err)
+	}
+	info = server.Info()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	if err := server.Stop(ctx); err != nil {
+		return info, fmt.Errorf("it cannot be stopped: %w", err)
+	}
+	return info, nil
+}
+
+// scenario is an entrant with the race's service and configuration.
+func (f *field) scenario(e Entrant, program string) scenario.Scenario {
+	s := scenario.Scenario{
+		Name: e.Name,
+		Server: testenv.ServerSpec{
+			Model: e.Name, Program: program, Service: f.o.run, Config: f.o.Config,
+			CPUs: f.place.Server, StartTimeout: 30 * time.Second,
+		},
+		Plan: f.comparing().Plan,
+	}
+	s.Scheme, s.Path = scheme(f.o.Service)
+	return s
+}
+
 // contenders are the entrants as load drives them.
 func (f *field) contenders() []load.Contender {
 	var all []load.Contender
 	for i, e := range f.entrants {
-		s := scenario.Scenario{
-			Name: e.Name,
-			Server: testenv.ServerSpec{
-				Model: e.Name, Program: f.programs[i], Service: f.o.run, Config: f.o.Config,
-				CPUs: f.place.Server, StartTimeout: 30 * time.Second,
-			},
-			Plan: f.comparing().Plan,
-		}
-		s.Scheme, s.Path = scheme(f.o.Service)
-		c := s.Contender(e.Name)
+		c := f.scenario(e, f.programs[i]).Contender(e.Name)
 		all = append(all, load.Contender{Name: e.Name, Start: func(ctx context.Context) (load.Subject, error) {
 			subject, err := c.Start(ctx)
 			if told, ok := subject.(interface{ Info() testenv.ServerInfo }); ok && err == nil {
@@ -185,6 +213,7 @@ func (f *field) comparing() load.Comparing {
 			Mode: load.Closed, Conns: o.Conns, Silent: o.silent(), Pipeline: o.Pipeline, Seed: o.Seed,
 			CPUs: f.place.Generator, Apart: f.apart,
 		},
+		Before: 1, // each was started before, so that it can be
 		Rounds: o.Rounds, Slice: o.Slice, Slices: o.Slices, CountSlices: o.CountSlices, Warmup: o.Warmup, Seed: o.Seed,
 	}
 	if Sized(o.Service) {

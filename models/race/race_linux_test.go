@@ -90,6 +90,8 @@ func TestASlowerModelCostsMoreAndIsMeasuredInAllWays(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 2, strings.Count(string(text), "BenchmarkRace/model=slow/conns=4/size=64/state=saturated "), "a line for each round")
 	assert.Contains(t, string(text), "server-cpu-ns/op")
+	assert.Contains(t, string(text), "version: slow v1\n")
+	assert.Contains(t, string(text), "BenchmarkRace/model=goroutine/conns=4/size=64/state=saturated 1 4096.0 user-B/conn\n")
 }
 
 func TestAPacedRaceGivesAllTheSameRate(t *testing.T) {
@@ -138,8 +140,7 @@ func TestACrashInARoundIsNamedAndNotCountedAsSlow(t *testing.T) {
 	assert.Equal(t, 3, r.Rounds)
 	assert.Equal(t, 2, r.RoundsCounted)
 	assert.True(t, r.Valid, "the race went on: %v", r.Reasons)
-	require.NotEmpty(t, r.Reasons)
-	assert.Contains(t, r.Reasons[0], "round 1 does not count: crashing: ")
+	assert.Contains(t, strings.Join(r.Reasons, "\n"), "round 1 does not count: crashing: ")
 	for _, s := range r.Contenders {
 		want := 0
 		if s.Model == "crashing" {
@@ -178,8 +179,45 @@ func TestAContenderThatCannotBeStartedIsBadInput(t *testing.T) {
 	o.Entrants[1] = race.Entrant{Name: "deaf"}
 	_, err := race.Run(t.Context(), o)
 	require.ErrorIs(t, err, race.ErrInput)
-	assert.ErrorContains(t, err, "start deaf: ")
+	assert.ErrorContains(t, err, "model deaf: it cannot be started: ")
 	assert.ErrorContains(t, err, "no listener to be had")
+}
+
+func TestAContenderThatCannotBeStartedIsLeftOutIfItMayBe(t *testing.T) {
+	o := pair(t)
+	o.Entrants, o.LeaveOut = append(o.Entrants, race.Entrant{Name: "deaf"}), true
+	o.Absent = []race.Absence{{Model: "abacus", Reason: "it has no socket"}}
+	r, err := race.Run(t.Context(), o)
+	require.NoError(t, err)
+	assert.Len(t, r.Contenders, 2)
+	require.Len(t, r.Absent, 2)
+	assert.Equal(t, o.Absent[0], r.Absent[0])
+	assert.Equal(t, "deaf", r.Absent[1].Model)
+	assert.Contains(t, r.Absent[1].Reason, "it cannot be started: ")
+	assert.Contains(t, r.Absent[1].Reason, "no listener to be had")
+	assert.NotContains(t, r.Absent[1].Reason, "\n")
+}
+
+func TestAContenderThatFailsInTheFirstRoundLosesOnlyThatRound(t *testing.T) {
+	for _, state := range race.States {
+		t.Run(string(state), func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "starts")
+			require.NoError(t, os.WriteFile(file, nil, 0o600))
+			t.Setenv(startsFile, file)
+			o := pair(t)
+			o.Entrants[1] = race.Entrant{Name: "moody"}
+			o.Rounds, o.State, o.CountSlices = 3, state, -1
+			if state == race.Paced {
+				o.Rate = 500 // no pilot, which would try again
+			}
+			r, err := race.Run(t.Context(), o)
+			require.NoError(t, err)
+			assert.Equal(t, 3, r.Rounds)
+			assert.Equal(t, 2, r.RoundsCounted, "%v", r.Reasons)
+			assert.Contains(t, r.Comparison.Rounds[0].Invalid, "moody: it could not be started: ")
+			assert.Contains(t, strings.Join(r.Reasons, "\n"), "round 1 does not count: moody: ")
+		})
+	}
 }
 
 func TestIdleConnectionsAndComputingServicesRace(t *testing.T) {

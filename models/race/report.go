@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"netbench/load"
 	"netbench/testenv"
 )
 
-// Report is the outcome of a race. In JSON, what is absent is null.
+// Report is the outcome of a race. In JSON, what is absent is null; but within
+// latency_ns a quantile for which there are too few values is left out.
 type Report struct {
 	Rounds   int    `json:"rounds"`  // carried out, those that do not count too
 	Conns    int    `json:"conns"`   // to each contender
@@ -104,6 +104,10 @@ func (r *Report) because(format string, args ...any) {
 	}
 }
 
+// memoryNotMeasured is a reason that is not among the notes, as the table lacks
+// the column for everybody.
+const memoryNotMeasured = "user_bytes_per_conn is not measured (-memory measures it)"
+
 // report is a report without results.
 func (f *field) report(place testenv.Placement) *Report {
 	o := f.o
@@ -118,6 +122,9 @@ func (f *field) report(place testenv.Placement) *Report {
 	}
 	if r.Absent == nil {
 		r.Absent = []Absence{}
+	}
+	if o.Memory == nil {
+		r.because(memoryNotMeasured)
 	}
 	return r
 }
@@ -146,34 +153,11 @@ func (r *Report) fill(c *load.Comparison, f *field) error {
 		s.Fallback, s.Variant = f.infos[i].Stats.Fallback, f.infos[i].Stats.Variant
 		r.Contenders = append(r.Contenders, s)
 	}
+	r.doubtToolchains(f.infos)
+	r.doubtLatencies()
 	slices.SortStableFunc(r.Contenders, func(a, b Standing) int { return compareAbsent(a.CPUPerOp, b.CPUPerOp) })
 	r.judge()
 	return nil
-}
-
-// doubtRates says over how many rounds rates are compared, where that is not all.
-func (r *Report) doubtRates() {
-	if r.State == Paced {
-		r.because("rates are not compared: the rate is the generator's")
-		return
-	}
-	for i, name := range r.Comparison.Names {
-		n, least := 0, 1.0
-		for _, round := range r.Comparison.Rounds {
-			if round.Invalid != "" {
-				continue
-			}
-			s := round.Samples[i]
-			if s.Saturated() {
-				n++
-			} else if s.ServerCPU != nil {
-				least = min(least, *s.ServerCPU)
-			}
-		}
-		if n < r.RoundsCounted {
-			r.because("the rate of %s tells of it in %d of %d rounds: in the others it used less of its CPUs than counts as busy (once %.1f %%)", name, n, r.RoundsCounted, 100*least)
-		}
-	}
 }
 
 // compareAbsent orders numbers, absent ones last.
@@ -221,22 +205,6 @@ func (r *Report) standing(i int, e Entrant) (s Standing, err error) {
 		}
 	}
 	return s, err
-}
-
-// doubts notes, once for each contender, why its CPU time is absent, and in the
-// paced state its latency: a closed loop that saturates has no valid one.
-func (r *Report) doubts(s *load.Sample) {
-	if s.Valid.CPU && (s.Valid.Latency || r.State == Saturated) {
-		return
-	}
-	for _, why := range s.Reasons {
-		what, _, _ := strings.Cut(why, ": ") // for instance "latency" or "rate, latency, cpu"
-		matters := what == "all" || strings.Contains(what, "cpu") || strings.Contains(what, "latency") && r.State == Paced
-		about := s.Name + ": " + what + ": "
-		if matters && !slices.ContainsFunc(r.Reasons, func(old string) bool { return strings.HasPrefix(old, about) }) {
-			r.because("%s: %s", s.Name, why)
-		}
-	}
 }
 
 // limit is what the contender's limit was most often.

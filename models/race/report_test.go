@@ -2,10 +2,14 @@ package race
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,7 +71,7 @@ func fictional(t *testing.T, o Options, rounds ...[]made) *Report {
 	require.NoError(t, err)
 	o.run = o.Service
 	f := &field{o: o, entrants: o.Entrants, infos: make([]testenv.ServerInfo, len(o.Entrants)),
-		absent: []Absence{{"gnet", "it was not built: no network"}}}
+		absent: []Absence{{"gnet", "it was not built: no network"}, {"c-uring", "needs another kernel"}, {"evio", "it was not built: no network"}}}
 	f.infos[1].Stats = models.Stats{Fallback: "no multishot receive, one at a time", Variant: "level"}
 	r := f.report(testenv.Placement{Server: []int{0}, Generator: []int{1}})
 	c := &load.Comparison{Seed: o.Seed}
@@ -97,7 +101,8 @@ func entrantsOf4() []Entrant {
 }
 
 func saturatedReport(t *testing.T) *Report {
-	r := fictional(t, Options{Entrants: entrantsOf4(), Rounds: 3, Seed: 5},
+	memory := func(context.Context, Entrant) (float64, error) { return 240, nil }
+	r := fictional(t, Options{Entrants: entrantsOf4(), Rounds: 3, Seed: 5, Memory: memory},
 		[]made{{10_000, 90_000, 3, 0.99, false, ""}, {8000, 110_000, 2, 0.98, false, ""}, {8200, 108_000, 2.5, 0.99, true, ""}, {7000, 130_000, 2, 0.97, true, ""}},
 		nil,
 		[]made{{10_100, 91_000, 3, 0.99, false, ""}, {8100, 111_500, 2, 0.98, false, ""}, {8000, 107_000, 2.5, 0.99, true, ""}, {7010, 131_000, 2, 0.97, true, ""}},
@@ -142,6 +147,17 @@ func TestJSONHasAllKeysAndNullForWhatIsAbsent(t *testing.T) {
 	assert.JSONEq(t, "0", string(r.Contenders[0]["allocs_per_op"]), "zero, not absent")
 }
 
+func TestMemoryThatWasNotMeasuredIsAReasonAndNoNote(t *testing.T) {
+	const why = "user_bytes_per_conn is not measured (-memory measures it)"
+	rounds := []made{{cpu: 10, rate: 1, busy: 1}, {cpu: 20, rate: 1, busy: 1}}
+	o := Options{Entrants: entrantsOf4()[:2], Rounds: 2}
+	r := fictional(t, o, rounds, rounds)
+	assert.Contains(t, r.Reasons, why)
+	assert.NotContains(t, r.Notes(), "note: "+why)
+	o.Memory = func(context.Context, Entrant) (float64, error) { return 240, nil }
+	assert.NotContains(t, fictional(t, o, rounds, rounds).Reasons, why)
+}
+
 func TestRatesOfRoundsThatWereNotSaturatedAreNotCompared(t *testing.T) {
 	r := saturatedReport(t)
 	reactor := r.standingOf("reactor")
@@ -160,6 +176,38 @@ func TestRatesOfRoundsThatWereNotSaturatedAreNotCompared(t *testing.T) {
 		assert.NotNil(t, s.Rate, "it informs")
 	}
 	assert.Contains(t, r.Reasons, "the rate of goroutine tells of it in 0 of 2 rounds: in the others it used less of its CPUs than counts as busy (once 50.0 %)")
+}
+
+func TestRoundsWithoutAValidLatencyAreCounted(t *testing.T) {
+	good, bad := made{cpu: 10, rate: 1, busy: 1}, made{cpu: 10, rate: 1, busy: 1, noLatency: true}
+	rounds := [][]made{{good, good, bad, bad}, {good, bad, bad, bad}, {good, bad, good, bad}, nil, {good, good, good, bad}}
+	for state, want := range map[State][]string{
+		Saturated: {"a closed loop that saturates has no valid latency: it is valid in 2 of 4 rounds of reactor, nbio; in 0 of 4 rounds of c-epoll"},
+		Paced:     {"latency of reactor, nbio is valid in 2 of 4 rounds", "latency of c-epoll is valid in 0 of 4 rounds"},
+	} {
+		r := fictional(t, Options{Entrants: entrantsOf4(), State: state, Rounds: 5}, rounds...)
+		said := slices.DeleteFunc(slices.Clone(r.Reasons), func(why string) bool { return !strings.Contains(why, "latency") })
+		assert.Equal(t, want, said)
+		for _, why := range fictional(t, Options{Entrants: entrantsOf4()[:2], State: state}, []made{good, good}, []made{good, good}).Reasons {
+			assert.NotContains(t, why, "latency", "it is valid in all")
+		}
+	}
+}
+
+func TestContendersOfAnotherToolchainAreNamed(t *testing.T) {
+	here := runtime.Version()
+	reasons := func(versions ...string) []string {
+		f := &field{entrants: entrantsOf4()}
+		for _, v := range versions {
+			f.infos = append(f.infos, testenv.ServerInfo{GoVersion: v})
+		}
+		r := f.report(testenv.Placement{})
+		require.NoError(t, r.fill(saturatedReport(t).Comparison, f))
+		return slices.DeleteFunc(r.Reasons, func(why string) bool { return !strings.Contains(why, "built with") })
+	}
+	assert.Empty(t, reasons(here, here, here, ""), "all the same, and C has none")
+	assert.Equal(t, []string{"built with go1.2, and this program with " + here + ": reactor, nbio; what differs may be the toolchain"},
+		reasons(here, "go1.2", "go1.2", ""))
 }
 
 func TestFewerThanTwoRoundsDecideNothing(t *testing.T) {
@@ -209,6 +257,45 @@ func TestTheWinnerIsClearOfTheNextOrTheTieIsNamed(t *testing.T) {
 	}
 }
 
+func TestTheWinnerIsTheBestInTheRoundsThatBothHave(t *testing.T) {
+	at := func(cpu float64) made { return made{cpu: cpu, rate: 1, busy: 1} }
+	no := made{cpu: 1, rate: 1, busy: 1, noCPU: "it is not known"}
+	for name, tc := range map[string]struct {
+		rounds     [][]made // goroutine, reactor, nbio; the host is slow in some
+		winner     string
+		tied       []string
+		next       string
+		uncompared []string
+	}{
+		"who lacks the slow rounds has the lesser mean and loses": {
+			[][]made{{at(100), at(90), at(120)}, {at(101), at(90), at(121)}, {no, at(180), at(240)}, {no, at(181), at(240)}},
+			"reactor", []string{}, "goroutine", []string{}},
+		"who beats the one that beats it wins": {
+			[][]made{{at(100), at(90), no}, {at(101), at(90), no}, {no, at(180), at(170)}, {no, at(181), at(170)}},
+			"nbio", []string{}, "reactor", []string{"goroutine"}},
+		"in a circle there is an end": {
+			[][]made{{at(100), at(90), no}, {at(101), at(90), no}, {no, at(180), at(170)}, {no, at(181), at(170)}, {at(300), no, at(310)}, {at(300), no, at(311)}},
+			"goroutine", []string{"reactor"}, "nbio", []string{}},
+		"without a round in common nothing is decided": {
+			[][]made{{at(100), no, no}, {at(101), no, no}, {no, at(180), no}, {no, at(181), no}},
+			"", []string{}, "", []string{"goroutine", "reactor", "nbio"}},
+		"who has no round in common with anybody keeps nobody from winning": {
+			[][]made{{at(50), no, no}, {at(51), no, no}, {no, at(180), at(170)}, {no, at(181), at(170)}},
+			"nbio", []string{}, "reactor", []string{"goroutine"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := fictional(t, Options{Entrants: entrantsOf4()[:3], Rounds: len(tc.rounds)}, tc.rounds...).Verdict
+			assert.Equal(t, tc.winner, v.Winner, v.Text)
+			assert.Equal(t, tc.tied, v.Tied)
+			assert.Equal(t, tc.next, v.Next)
+			assert.Equal(t, tc.uncompared, v.Uncompared)
+			if tc.winner == "" {
+				assert.Contains(t, v.Text, "undecided")
+			}
+		})
+	}
+}
+
 func TestWhereAnswersWaitLatencyDecides(t *testing.T) {
 	// goroutine takes less CPU; its latency, which fictional derives from CPU, is
 	// set apart here.
@@ -239,6 +326,16 @@ func TestThePageAndTheChoicesAreDerivedFromTheMeasurements(t *testing.T) {
 	host := results.Fingerprint{Start: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), GoVersion: "go1.26.8", GOOS: "linux", GOARCH: "amd64", Kernel: "Linux 6.18", CPUs: 2, CPUModel: "A | B"}
 	require.NoError(t, Markdown(&b, "netbench race -cells standard", host, races, reports))
 	golden(t, "page.md", b.String())
+}
+
+func TestThePageNamesABaselineThatIsNotThatOfTheFirstRace(t *testing.T) {
+	reports := []*Report{saturatedReport(t), pacedReport(t)}
+	reports[1].Baseline = "reactor"
+	races := []CellRace{{Cell: Cell{Name: "100x64"}}, {Cell: Cell{Name: "http-pipelined"}}}
+	var b bytes.Buffer
+	require.NoError(t, Markdown(&b, "netbench race", results.Fingerprint{}, races, reports))
+	assert.Equal(t, 1, strings.Count(b.String(), "Ratios are to goroutine."))
+	assert.Contains(t, b.String(), "The rate is as asked. Ratios are to reactor. A rate with ~")
 }
 
 func TestStatesThatDisagreeAreChosenFromEachOnItsOwn(t *testing.T) {

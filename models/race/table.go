@@ -68,7 +68,21 @@ func (r *Report) Notes() []string {
 	for _, line := range r.declared() {
 		lines = append(lines, "declared: "+line)
 	}
+	for _, version := range r.versions() {
+		lines = append(lines, "version: "+version)
+	}
 	return append(lines, r.notes()...)
+}
+
+// versions are those of other people's engines, with their names.
+func (r *Report) versions() []string {
+	var all []string
+	for _, s := range r.Contenders {
+		if s.Version != "" {
+			all = append(all, s.Model+" "+s.Version)
+		}
+	}
+	return all
 }
 
 // declared is what contenders could not be given.
@@ -96,11 +110,17 @@ func (r *Report) notes() []string {
 	if r.ServiceRun != r.Service {
 		lines = append(lines, fmt.Sprintf("service: %s was run as %s", r.Service, r.ServiceRun))
 	}
+	var absent grouped
 	for _, a := range r.Absent {
-		lines = append(lines, fmt.Sprintf("absent: %s: %s", a.Model, a.Reason))
+		absent.add(a.Model, a.Reason)
+	}
+	for _, g := range absent {
+		lines = append(lines, fmt.Sprintf("absent: %s: %s", strings.Join(g.models, ", "), g.about))
 	}
 	for _, why := range r.Reasons {
-		lines = append(lines, "note: "+why)
+		if why != memoryNotMeasured {
+			lines = append(lines, "note: "+why)
+		}
 	}
 	return lines
 }

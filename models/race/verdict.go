@@ -1,6 +1,7 @@
 package race
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ type Verdict struct {
 	Lo    *float64 `json:"lo"`
 	Hi    *float64 `json:"hi"`
 
-	Uncompared []string `json:"uncompared"` // those without two values to compare
+	Uncompared []string `json:"uncompared"` // those without two values of the same rounds as the winner's, or as anybody's
 
 	Text string `json:"text"` // all of it in a sentence
 }
@@ -64,46 +65,78 @@ func (r *Report) judge() {
 	r.decide()
 }
 
-// decide fills in the verdict.
+// decide fills in the verdict. Values of one round are compared with each other,
+// because rounds differ: a contender that lacks a value in the slow ones has the
+// lesser mean without being the better.
 func (r *Report) decide() {
 	metric, name := r.metric()
 	r.Verdict = Verdict{Metric: name, Tied: []string{}, Uncompared: []string{}}
 	v := &r.Verdict
-	type rival struct {
-		s     Standing
-		value *float64
-	}
-	var rivals []rival
+	var all, rivals []Standing
 	for _, s := range r.Contenders {
-		if s.Kind == Floor || s.Informs {
-			continue
+		if s.Kind != Floor && !s.Informs {
+			all = append(all, s)
 		}
-		if values := r.Comparison.Values(s.index, metric); len(values) >= 2 {
-			rivals = append(rivals, rival{s, geometric(values)})
-		} else {
+	}
+	means := map[int]*float64{} // by index
+	for _, s := range all {
+		if slices.ContainsFunc(all, func(o Standing) bool {
+			return o.index != s.index && r.Comparison.Ratio(o.index, s.index, metric).N >= 2
+		}) {
+			rivals = append(rivals, s)
+			means[s.index] = geometric(r.Comparison.Values(s.index, metric))
+		} else { // its values, if it has some, are of rounds in which nobody else has one
 			v.Uncompared = append(v.Uncompared, s.Model)
 		}
 	}
-	slices.SortStableFunc(rivals, func(a, b rival) int { return compareAbsent(a.value, b.value) })
 	if len(rivals) < 2 || r.RoundsCounted < 2 {
 		v.Text = fmt.Sprintf("undecided: by %s, %d models could be compared over %d rounds", name, len(rivals), r.RoundsCounted)
 		return
 	}
-	best := rivals[0].s
+	slices.SortStableFunc(rivals, func(a, b Standing) int { return compareAbsent(means[a.index], means[b.index]) })
+	best, others := r.best(rivals, metric)
 	v.Winner = best.Model
-	for _, other := range rivals[1:] {
-		ratio := r.Comparison.Ratio(best.index, other.s.index, metric)
-		switch {
-		case ratio.N < 2: // there are values, not of the same rounds
-			v.Uncompared = append(v.Uncompared, other.s.Model)
+	for _, other := range others {
+		switch ratio := other.ratio; {
+		case ratio.N < 2: // it has values of the same rounds as others, not as the winner
+			v.Uncompared = append(v.Uncompared, other.Model)
 		case ratio.Lo <= 1:
-			v.Tied = append(v.Tied, other.s.Model)
+			v.Tied = append(v.Tied, other.Model)
 		case v.Next == "":
-			v.Next = other.s.Model
+			v.Next = other.Model
 			v.Ratio, v.Lo, v.Hi = interval(ratio)
 		}
 	}
 	v.Text = v.sentence()
+}
+
+// rival is a contender beside the best one, and its ratio to that.
+type rival struct {
+	Standing
+	ratio load.Ratio
+}
+
+// best begins with the first of all, and goes on to whoever is shown to be better,
+// until nobody is. The others come back in the order of their ratios to it. Where
+// each is beaten by another one, over rounds of which each pair has its own, the
+// search ends after as many steps as there are contenders, and whoever beats the
+// last one counts as tied with it.
+func (r *Report) best(all []Standing, metric load.Metric) (Standing, []rival) {
+	best := all[0]
+	for step := 1; ; step++ {
+		var others []rival
+		for _, s := range all {
+			if s.index != best.index {
+				others = append(others, rival{s, r.Comparison.Ratio(best.index, s.index, metric)})
+			}
+		}
+		slices.SortStableFunc(others, func(a, b rival) int { return cmp.Compare(a.ratio.Mean, b.ratio.Mean) })
+		better := slices.IndexFunc(others, func(o rival) bool { return o.ratio.N >= 2 && o.ratio.Hi < 1 })
+		if better < 0 || step == len(all) {
+			return best, others
+		}
+		best = others[better].Standing
+	}
 }
 
 func (v *Verdict) sentence() string {

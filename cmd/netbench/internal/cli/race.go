@@ -153,7 +153,7 @@ func (f *raceFlags) run(ctx context.Context, fs *flag.FlagSet, s Streams) (int, 
 		err = testenv.PinSelf(place.Generator)
 	}
 	if err != nil {
-		return results.ExitUndecided, err
+		return results.ExitBadInput, err
 	}
 	fmt.Fprintln(s.Err, place.Reason)
 	run, err := f.createRun(ctx, place)

@@ -72,6 +72,27 @@ func TestRaceExplainsBadInputInOneLine(t *testing.T) {
 	}
 }
 
+func TestRacesOfCellsThatWereNotHeldChooseNothing(t *testing.T) {
+	raceable(t)
+	bad := []string{"race", "-models", "goroutine,goroutine-naive", "-cells", "10x64", "-rounds", "1", "-dir", ""}
+	exit, out, stderr := netbench(t, t.Context(), bad...)
+	assert.Equal(t, results.ExitBadInput, exit)
+	assert.Contains(t, stderr, "rounds is 1 (want at least 2")
+	assert.Empty(t, out)
+	exit, out, _ = netbench(t, t.Context(), append(bad, "-json")...)
+	assert.Equal(t, results.ExitBadInput, exit)
+	assert.JSONEq(t, "[]", out)
+}
+
+func TestABaselineThatACellLacksIsRefusedBeforeTheFirstRace(t *testing.T) {
+	raceable(t)
+	exit, out, stderr := netbench(t, t.Context(), "race", "-models", "goroutine,reactor,c-epoll", "-baseline", "c-epoll", "-cells", "100x64,http", "-dir", "")
+	assert.Equal(t, results.ExitBadInput, exit)
+	assert.Empty(t, out)
+	assert.Contains(t, stderr, "cell http: the baseline c-epoll cannot race in it: it cannot run service http")
+	assert.Equal(t, 1, strings.Count(stderr, "\n"), "nothing was run: %s", stderr)
+}
+
 // withoutPlacement takes the line that says where servers and generator run out
 // of what a command wrote.
 func withoutPlacement(stderr string) string {

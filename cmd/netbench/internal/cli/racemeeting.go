@@ -90,10 +90,10 @@ func (m *raceMeeting) one(ctx context.Context, cell race.CellRace, i, of int) (e
 func (m *raceMeeting) print() error {
 	switch {
 	case m.f.asJSON && m.f.cells != "":
-		return printJSON(m.s.Out, m.reports)
+		return printJSON(m.s.Out, append([]*race.Report{}, m.reports...)) // an array, and not null
 	case m.f.asJSON && len(m.reports) == 1:
 		return printJSON(m.s.Out, m.reports[0])
-	case m.f.asJSON || m.f.cells == "":
+	case m.f.asJSON || m.f.cells == "" || len(m.reports) == 0:
 		return nil
 	}
 	return race.PrintChoices(m.s.Out, m.held, m.reports)
