@@ -242,16 +242,20 @@ func (f *field) pace(ctx context.Context, c *load.Comparing) (by string, err err
 		return "as asked", nil
 	}
 	pilot := f.comparing()
-	samples, err := f.pilot(ctx, pilot)
+	all := f.contenders()
+	samples, err := f.pilot(ctx, pilot, all)
 	if err != nil {
 		return "", err
 	}
 	rate, slowest := commonRate(samples)
 	by = fmt.Sprintf("%.0f %% of the %.0f requests a second of %s, the slowest in a saturated race before (limit: %s)", 100*paceShare, slowest.Rate, slowest.Name, slowest.Limit)
+	// What the generator needs for a rate hardly depends on who answers, so two
+	// contenders tell.
+	two := extremes(all, samples)
 	pilot.Plan.Mode = load.Open
 	for range paceTries {
 		pilot.Plan.Rate = rate
-		if samples, err = f.pilot(ctx, pilot); err != nil {
+		if samples, err = f.pilot(ctx, pilot, two); err != nil {
 			return "", err
 		}
 		used := 0.0
@@ -271,14 +275,28 @@ func (f *field) pace(ctx context.Context, c *load.Comparing) (by string, err err
 	return by, nil
 }
 
+// extremes are the contenders with the lowest and the highest rate.
+func extremes(all []load.Contender, samples []*load.Sample) []load.Contender {
+	slowest, fastest := 0, 0
+	for i, s := range samples {
+		if s.Rate < samples[slowest].Rate {
+			slowest = i
+		}
+		if s.Rate >= samples[fastest].Rate {
+			fastest = i
+		}
+	}
+	return []load.Contender{all[slowest], all[fastest]}
+}
+
 // pilot races one short round and returns what each contender did. A round in
 // which one fails is tried again.
-func (f *field) pilot(ctx context.Context, c load.Comparing) ([]*load.Sample, error) {
+func (f *field) pilot(ctx context.Context, c load.Comparing, all []load.Contender) ([]*load.Sample, error) {
 	c.Rounds, c.Slices, c.CountSlices = 1, pilotSlices, -1
 	var failed string
 	for try := range pilotTries {
 		c.Seed = f.o.Seed + uint64(try)
-		comparison, err := load.Interleave(ctx, c, f.contenders()...)
+		comparison, err := load.Interleave(ctx, c, all...)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
