@@ -19,6 +19,10 @@ func TestMain(m *testing.M) {
 	factories := Models()
 	factories["prefork-doomed"] = doomed
 	factories["prefork-interrupted"] = interrupted
+	factories["wasteful"] = func(cfg models.Config) (models.Server, error) {
+		cfg.Listeners = 1
+		return goroutine.Factory(goroutine.Options{NaiveBuffers: true})(cfg)
+	}
 	factories["single"] = func(cfg models.Config) (models.Server, error) {
 		s, err := goroutine.New(cfg)
 		return struct{ models.Server }{s}, err // without PerListener
