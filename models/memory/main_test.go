@@ -11,6 +11,7 @@ import (
 	"netbench/models"
 	"netbench/models/goroutine"
 	"netbench/models/reactor"
+	"netbench/models/reuseport"
 	"netbench/testenv"
 )
 
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) {
 		return goroutine.New(cfg)
 	}
 	maps.Copy(factories, reactor.Models())
+	maps.Copy(factories, reuseport.Models())
 	testenv.Main(factories, load.Role())
 	code := m.Run()
 	if code == 0 {

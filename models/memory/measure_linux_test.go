@@ -60,6 +60,23 @@ func TestSlopeShowsWhatAConnectionHolds(t *testing.T) {
 	assert.InDelta(t, plain.KernelBothEnds.PerConn, 2*plain.KernelPerEnd.PerConn, 1e-6)
 }
 
+func TestTheHeapsOfSeveralProcessesAreSummed(t *testing.T) {
+	server := testenv.ServerSpec{
+		Model: "prefork-goroutine", Service: "echo", StartTimeout: time.Minute,
+		Config: models.Config{Listeners: 2},
+	}
+	r, err := Measure(t.Context(), Subject{Server: server}, few)
+	require.NoError(t, err)
+	require.NotNil(t, r.Heap)
+	require.NotNil(t, r.Stacks)
+	require.NotNil(t, r.Runtime)
+	for _, p := range r.Points {
+		assert.Equal(t, 3, p.Processes)
+		assert.GreaterOrEqual(t, p.Go.Goroutines, p.Conns)
+	}
+	assert.Greater(t, r.Heap.PerConn, float64(models.DefaultReadBuffer)/2, "a buffer in one of the workers")
+}
+
 func TestLeanVariantSavesTheReadBuffer(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector's own memory is many times what is looked for")

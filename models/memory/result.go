@@ -20,8 +20,8 @@ type Result struct {
 	RSS Slope `json:"rss"` // resident pages, those of files too
 	PSS Slope `json:"pss"` // the same, shared ones divided among those who share them
 
-	// The Go runtime's own account; nil for a server without one, or of several
-	// processes.
+	// The Go runtime's own account, summed over the processes of a server that has
+	// several; nil for a server without one.
 	Heap    *Slope `json:"heap,omitempty"`    // spans in use
 	Stacks  *Slope `json:"stacks,omitempty"`  // stacks of goroutines
 	Runtime *Slope `json:"runtime,omitempty"` // mapped and not returned, less heap and stacks

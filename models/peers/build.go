@@ -123,18 +123,21 @@ func isModule(dir string) bool {
 }
 
 // compile has the go command make the program, or find that it is up to date.
-func compile(ctx context.Context, goCommand, root string, e Engine, program string) error {
+func compile(ctx context.Context, goCommand, root string, e Engine, program string) (err error) {
+	// It works in a directory that is removed whatever becomes of it.
+	work, err := os.MkdirTemp(os.Getenv("GOTMPDIR"), "netbench-build-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	cmd := exec.CommandContext(ctx, goCommand, "build", "-trimpath", "-buildvcs=false", "-o", program, "./"+e.Name)
 	cmd.Dir = filepath.Join(root, "models", "peers", "engines")
 	// GOFLAGS could make a peer another program than ours, for instance with the
 	// race detector in it.
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "GOTMPDIR="+work)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	// An interrupt lets it end its compilers and remove what it has begun.
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Run(); err != nil {
+	if err := runGroup(cmd); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -83,12 +85,58 @@ func TestBothRowsOfAnEngineAreOneProgramThatManyMayBuildAtOnce(t *testing.T) {
 	assert.ElementsMatch(t, []string{"gnet.lock", "work", filepath.Base(programs[0])}, names, "nothing half made is left")
 }
 
+// running lists the processes that were started with a variable in their
+// environment, wherever they are in the tree.
+func running(t *testing.T, variable string) (pids []string) {
+	t.Helper()
+	environments, err := filepath.Glob("/proc/[0-9]*/environ")
+	require.NoError(t, err)
+	for _, file := range environments {
+		env, _ := os.ReadFile(file) // empty if it has ended
+		if slices.Contains(strings.Split(string(env), "\x00"), variable) {
+			pids = append(pids, filepath.Base(filepath.Dir(file)))
+		}
+	}
+	return pids
+}
+
 func TestABuildThatIsGivenUpLeavesNothingRunning(t *testing.T) {
 	sources(t)("word")
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	t.Setenv("GOCACHE", t.TempDir()) // empty, so that all there is has to be compiled
+	halfMade := func() (files []string) {
+		for _, pattern := range []string{"*", "*/go-build*"} {
+			found, err := filepath.Glob(filepath.Join(temporary, pattern))
+			require.NoError(t, err)
+			files = append(files, found...)
+		}
+		return files
+	}
+	compiling := func() bool {
+		return slices.ContainsFunc(halfMade(), func(file string) bool { return strings.Contains(file, "go-build") }) &&
+			len(running(t, "TMPDIR="+temporary)) >= 2 // the go command and a compiler
+	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	built := make(chan error, 1)
+	go func() {
+		_, err := peers.Build(ctx, "gnet")
+		built <- err
+	}()
+	for deadline := time.After(time.Minute); !compiling(); {
+		select {
+		case err := <-built:
+			require.Fail(t, "it ended before it was given up", "%v", err)
+		case <-deadline:
+			require.Fail(t, "nothing is being compiled")
+		case <-time.After(time.Millisecond):
+		}
+	}
 	cancel()
-	_, err := peers.Build(ctx, "gnet")
-	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, <-built, context.Canceled)
+	assert.Empty(t, running(t, "TMPDIR="+temporary))
+	assert.Empty(t, halfMade())
 }
 
 func TestAPeerSaysWhatItIsWhenItIsStartedByHand(t *testing.T) {

@@ -3,6 +3,7 @@ package reuseport
 import (
 	"errors"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +18,11 @@ import (
 func TestMain(m *testing.M) {
 	factories := Models()
 	factories["prefork-doomed"] = doomed
+	factories["prefork-interrupted"] = interrupted
+	factories["wasteful"] = func(cfg models.Config) (models.Server, error) {
+		cfg.Listeners = 1
+		return goroutine.Factory(goroutine.Options{NaiveBuffers: true})(cfg)
+	}
 	factories["single"] = func(cfg models.Config) (models.Server, error) {
 		s, err := goroutine.New(cfg)
 		return struct{ models.Server }{s}, err // without PerListener
@@ -39,6 +45,25 @@ func doomed(cfg models.Config) (models.Server, error) {
 		return s, err
 	}
 	return doomedWorker{s}, nil
+}
+
+// signalled names the file that the first worker of "prefork-interrupted" makes
+// before it is ended by SIGTERM, as if that came before it could ignore it.
+const signalled = "NETBENCH_TEST_SIGNALLED"
+
+// interrupted is a prefork model whose worker is ended while it starts: the first
+// one only, or each if there is no directory for the file.
+func interrupted(cfg models.Config) (models.Server, error) {
+	if os.Getenv(envWorker) != "" {
+		f, err := os.OpenFile(os.Getenv(signalled), os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, os.ErrExist) {
+			_ = f.Close()
+			self, _ := os.FindProcess(os.Getpid())
+			_ = self.Signal(syscall.SIGTERM)
+			select {}
+		}
+	}
+	return Prefork(PreforkOptions{Model: "prefork-interrupted"})(cfg)
 }
 
 type doomedWorker struct{ models.Server }

@@ -48,11 +48,16 @@ type family struct {
 // start serves until the test ends, and sees to it that nothing is left then.
 func start(t *testing.T, o PreforkOptions, cfg models.Config) family {
 	t.Helper()
+	return startBy(t, Prefork(o), cfg)
+}
+
+func startBy(t *testing.T, factory models.Factory, cfg models.Config) family {
+	t.Helper()
 	before := descriptors(t)
 	if cfg.Service == nil {
 		cfg.Service = models.Echo{}
 	}
-	made, err := Prefork(o)(cfg)
+	made, err := factory(cfg)
 	require.NoError(t, err)
 	f := family{made.(*supervisor), make(chan error, 1)}
 	pids := f.pids()
@@ -263,6 +268,19 @@ func TestThePortStaysOursWhileAWorkerIsDown(t *testing.T) {
 	_, err = Prefork(PreforkOptions{})(models.Config{Service: models.Echo{}, Address: f.Addr().String()})
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
 	require.NoError(t, exchange(dial(t, f.Addr()), "x", "x"))
+}
+
+func TestAWorkerThatIsTerminatedWhileItStartsIsStartedAgain(t *testing.T) {
+	file := t.TempDir() + "/signalled"
+	t.Setenv(signalled, file)
+	f := startBy(t, interrupted, models.Config{Listeners: 2})
+	require.FileExists(t, file, "a worker was hit")
+	require.NoError(t, exchange(dial(t, f.Addr()), "x", "x"))
+	require.Zero(t, f.Stats().Restarts, "nobody was served by the one that was hit")
+
+	t.Setenv(signalled, "/nowhere/signalled")
+	_, err := interrupted(models.Config{Service: models.Echo{}, Listeners: 2})
+	require.ErrorContains(t, err, "signal: terminated", "it is not tried for ever")
 }
 
 func TestTooManyDeathsEndServeWithTheLastWords(t *testing.T) {

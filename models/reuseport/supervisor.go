@@ -7,8 +7,10 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
+	"netbench/internal/proc"
 	"netbench/models"
 	"netbench/models/internal/listen"
 	"netbench/testenv"
@@ -27,6 +29,10 @@ const (
 
 	// lastAskLimit is that of the last question before a worker is killed.
 	lastAskLimit = 250 * time.Millisecond
+
+	// startTries is how often a worker is started that SIGTERM ends before it can
+	// ignore it: more often than anybody sends one.
+	startTries = 5
 
 	// stopLimit bounds the orderly end of a worker that has drained.
 	stopLimit = 5 * time.Second
@@ -109,7 +115,7 @@ func (s *supervisor) startAll(specs []testenv.ServerSpec) error {
 		p := &place{index: i, spec: spec}
 		s.places = append(s.places, p)
 		starting.Go(func() {
-			w, err := testenv.StartServer(s.life, spec)
+			w, err := s.startFirst(spec)
 			if err != nil {
 				errs[i] = fmt.Errorf("worker %d: %w", i, err)
 				s.end() // the others need not go on
@@ -131,6 +137,29 @@ func (s *supervisor) startAll(specs []testenv.ServerSpec) error {
 		s.keepers.Go(func() { s.keep(p) })
 	}
 	return nil
+}
+
+// startFirst starts the first worker of a place. A service manager that sends
+// SIGTERM to all processes at once may hit one that cannot leave it to the
+// supervisor yet. It is started again, so that the supervisor gets to drain it.
+func (s *supervisor) startFirst(spec testenv.ServerSpec) (*testenv.Server, error) {
+	for tries := startTries; ; tries-- {
+		w, err := testenv.StartServer(s.life, spec)
+		if err == nil || tries == 1 || s.life.Err() != nil || !terminated(err) {
+			return w, err
+		}
+	}
+}
+
+// terminated tells whether a worker was ended by a signal that asks for an end in
+// order.
+func terminated(err error) bool {
+	var exit *proc.ExitError
+	if !errors.As(err, &exit) || exit.Cause != nil {
+		return false
+	}
+	status, ok := exit.State.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && (status.Signal() == syscall.SIGTERM || status.Signal() == syscall.SIGINT)
 }
 
 // firstCause is the first error that is not the consequence of another one.

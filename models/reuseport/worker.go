@@ -12,7 +12,7 @@ type place struct {
 	index int
 	spec  testenv.ServerSpec
 
-	mu     sync.Mutex
+	mu     sync.Mutex // not held while a worker is asked
 	worker *testenv.Server
 	last   *testenv.Snapshot // the last one of worker, nil if there was none
 	past   *testenv.Snapshot // what the ones before have left, nil if nothing
@@ -43,19 +43,27 @@ func (p *place) settle(ctx context.Context, w *testenv.Server) {
 // far, as far as it is known: the last snapshots of workers that have ended, and
 // none, if there never was one. The error is that of a worker that runs and does
 // not answer; the sum is then what was known before.
+//
+// The place is not locked while the worker is asked: one that does not answer
+// would else hold up whoever is about to kill it.
 func (p *place) ask(ctx context.Context) (*testenv.Snapshot, error) {
+	w := p.current()
+	snap, err := w.Stats(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if ended(p.worker) {
+	switch {
+	case err != nil && ended(w):
 		return p.known(), nil
+	case err != nil || w != p.worker:
+		return p.known(), err
 	}
-	snap, err := p.worker.Stats(ctx)
-	if err == nil {
+	if p.last == nil || !snap.Time.Before(p.last.Time) { // others may ask too
 		p.last = &snap
-	} else if ended(p.worker) {
-		err = nil
 	}
-	return p.known(), err
+	if ended(w) {
+		snap = snap.Past()
+	}
+	return sum(p.past, snap), nil
 }
 
 // known is ask without asking. The caller holds mu.
@@ -71,23 +79,27 @@ func (p *place) known() *testenv.Snapshot {
 
 // runtime is ask for the Go runtime alone.
 func (p *place) runtime(ctx context.Context) (testenv.Runtime, error) {
+	w := p.current()
+	r, err := w.Runtime(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var total testenv.Runtime
-	if p.past != nil {
-		total = p.past.Runtime
+	if err == nil && w == p.worker {
+		// An answer costs allocations, so of two the later one has more.
+		if p.last != nil && p.last.Runtime.Mallocs < r.Mallocs {
+			p.last.Runtime = r
+		}
+		if p.past != nil {
+			r = p.past.Runtime.Add(r)
+		}
+		return r, nil
 	}
-	r, err := p.worker.Runtime(ctx)
-	switch {
-	case err == nil && p.last != nil:
-		p.last.Runtime = r
-	case err == nil:
-	case !ended(p.worker):
-		return total, err
-	case p.last != nil:
-		r = p.last.Runtime.Past()
+	if ended(w) {
+		err = nil
 	}
-	return total.Add(r), nil
+	if known := p.known(); known != nil {
+		return known.Runtime, err
+	}
+	return testenv.Runtime{}, err
 }
 
 // ended tells whether the process of a worker has ended.

@@ -42,8 +42,8 @@ Services: echo, frame (4-byte length, payload, echoed), line (ping, time, status
 and http (/plaintext, /echo, /bytes/N). A suffix makes them slower for an
 experiment: echo+spin=500 computes before each answer, echo+wait=1ms blocks.
 
-Exit codes: 0 served and drained; 1 the listener failed, or connections had to be
-cut; 2 bad input.`,
+Exit codes: 0 served and drained; 1 the listener failed, or the server did not
+drain; 2 bad input; 3 interrupted while it started, which failed.`,
 		Examples: []Example{
 			{"An echo server for netbench load:", "netbench serve -addr 127.0.0.1:7000"},
 			{"A web server on a goroutine for each connection:", "netbench serve -model goroutine -service http -addr 127.0.0.1:8080"},
@@ -87,6 +87,9 @@ cut; 2 bad input.`,
 					c.Address = ""
 				}
 				server, err := factory(c)
+				if err != nil && ctx.Err() != nil {
+					return results.ExitUndecided, fmt.Errorf("interrupted while it started: %w", err)
+				}
 				if err != nil {
 					return results.ExitBadInput, err
 				}
@@ -113,8 +116,11 @@ func serveUntil(ctx context.Context, server models.Server, drain time.Duration, 
 	st := server.Stats()
 	fmt.Fprintf(s.Out, "served %d connections, %d bytes in, %d bytes out; %d refused, %d idle, %d failed\n",
 		st.Accepted, st.BytesIn, st.BytesOut, st.Rejected, st.IdleClosed, st.ConnErrors)
-	if drained != nil {
+	switch {
+	case limit.Err() != nil && errors.Is(drained, context.DeadlineExceeded):
 		return results.ExitFailed, fmt.Errorf("connections were cut that had not drained within %v", drain)
+	case drained != nil:
+		return results.ExitFailed, fmt.Errorf("drain: %w", drained)
 	}
 	if !errors.Is(err, models.ErrServerClosed) {
 		return results.ExitFailed, err

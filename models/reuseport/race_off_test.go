@@ -1,0 +1,5 @@
+//go:build !race
+
+package reuseport
+
+const raceDetector = false
