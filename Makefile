@@ -10,7 +10,7 @@ ROUNDS    ?= 12
 MODELS    ?= all,recommended
 MEASURING  = ^TestAnOpenLoopTellsOfAFreezeWhatAClosedLoopHides$$
 NETBENCH   = bin/netbench
-ABLATION   = reactor,reactor-level,reactor-defer-writes,reactor-own-buffers,reactor-one-read,reactor-hand-off,reactor-lock-thread,reactor-park
+ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-hand-off,reactor-lock-thread,reactor-park
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help

@@ -34,7 +34,6 @@ type conn struct {
 	paused  bool // too much is owed to go on reading
 	killed  bool // Close came while a worker had the session
 	queued  bool // in the loop's list of those to be looked at again
-	unsent  bool // in the loop's list of those to be written at the end of the batch
 	drained bool // Shutdown has set left
 	urgent  bool // urgent data was sent: a read ends before its mark, whatever is behind
 

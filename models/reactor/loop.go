@@ -4,6 +4,7 @@ package reactor
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,10 +30,9 @@ type loop struct {
 	load  atomic.Int32 // shared: connections that it has, or is about to get
 	jobs  int          // of these, working
 
-	again  []*conn // may have more input than their share of this batch
-	spare  []*conn // the memory of again, in turns
-	unsent []*conn // to be written at the end of the batch
-	dying  []*conn // to be closed at the end of the batch
+	again []*conn // may have more input than their share of this batch
+	spare []*conn // the memory of again, in turns
+	dying []*conn // to be closed at the end of the batch
 
 	now     time.Duration // since the server was made; read once a batch
 	yieldAt time.Duration // when to let other goroutines run
@@ -137,7 +137,7 @@ func (l *loop) leave() bool {
 // wait returns the number of events that there are. It does not block while
 // there is something else to do.
 func (l *loop) wait() int {
-	if len(l.again) > 0 || len(l.unsent) > 0 {
+	if len(l.again) > 0 {
 		return l.poller.poll()
 	}
 	until := l.wheel.due
@@ -211,20 +211,8 @@ func (l *loop) goOn() {
 	l.spare = list[:0]
 }
 
-// endBatch does what was put off: deferred writes, closing, publishing counts.
+// endBatch does what was put off: closing, publishing counts.
 func (l *loop) endBatch() {
-	if n := len(l.unsent); n > 0 {
-		for i := range n { // writing may add to the list; those are the next batch's
-			c := l.unsent[i]
-			l.unsent[i], c.unsent = nil, false
-			if c.out != nil {
-				l.writable(c)
-			}
-		}
-		rest := copy(l.unsent, l.unsent[n:])
-		clear(l.unsent[rest:])
-		l.unsent = l.unsent[:rest]
-	}
 	freed := len(l.dying)
 	if freed > 0 {
 		l.bury()
@@ -251,8 +239,8 @@ func (l *loop) publish() {
 func (l *loop) bury() {
 	for i, c := range l.dying {
 		l.dying[i] = nil
-		if c.queued || c.unsent {
-			l.dropFromLists(c)
+		if c.queued {
+			l.again = slices.DeleteFunc(l.again, func(other *conn) bool { return other == c })
 		}
 		closeFD(int(c.fd))
 		*c = conn{own: c.own, place: c.place, phase: dead}
@@ -262,19 +250,6 @@ func (l *loop) bury() {
 		l.counts.Active--
 	}
 	l.dying = l.dying[:0]
-}
-
-// dropFromLists removes a connection from the lists of later business.
-func (l *loop) dropFromLists(c *conn) {
-	for _, list := range []*[]*conn{&l.again, &l.unsent} {
-		kept := (*list)[:0]
-		for _, other := range *list {
-			if other != c {
-				kept = append(kept, other)
-			}
-		}
-		*list = kept
-	}
 }
 
 // slab is how many connections get their memory at once.

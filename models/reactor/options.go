@@ -65,9 +65,6 @@ type Options struct {
 	// starts to be interested.
 	LevelTriggered bool
 
-	// DeferWrites puts replies off to the end of the batch of events.
-	DeferWrites bool
-
 	// OwnBuffers gives each connection a read buffer, instead of one for the
 	// loop.
 	OwnBuffers bool
@@ -141,7 +138,6 @@ func (o *Options) switches() []struct {
 	}{
 		{"steer", &o.Steer},
 		{"level", &o.LevelTriggered},
-		{"defer-writes", &o.DeferWrites},
 		{"own-buffers", &o.OwnBuffers},
 		{"hand-off", &o.HandOff},
 		{"lock-thread", &o.LockThread},

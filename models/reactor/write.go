@@ -22,15 +22,6 @@ func (l *loop) flush(c *conn) {
 		l.owe(c)
 		return
 	}
-	if l.s.opts.DeferWrites {
-		c.out, c.sent = l.out, 0
-		l.out = l.s.pool.Get(l.s.cfg.ReadBuffer)
-		if !c.unsent {
-			c.unsent = true
-			l.unsent = append(l.unsent, c)
-		}
-		return
-	}
 	n, ok := l.write(c, l.out.B)
 	switch {
 	case !ok:
