@@ -175,7 +175,11 @@ func TestAnInterruptReturnsWhatWasMeasured(t *testing.T) {
 				}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				time.AfterFunc(150*time.Millisecond, cancel)
+				p.Progress = func(at Progress) {
+					if at.Phase == "measure" && (at.Requests > 0 || mode == Idle) {
+						cancel() // there is something to be returned
+					}
+				}
 				start := time.Now()
 				r, err := Run(ctx, p)
 				require.NoError(t, err)
@@ -350,10 +354,19 @@ func TestProgressIsTold(t *testing.T) {
 		var mu sync.Mutex
 		var told []Progress
 		p := Plan{
-			Targets: []Target{serve(t, EchoProtocol, echo)}, Engine: kind, Conns: 3, Duration: 900 * time.Millisecond,
-			Progress: func(p Progress) { mu.Lock(); told = append(told, p); mu.Unlock() },
+			Targets: []Target{serve(t, EchoProtocol, echo)}, Engine: kind, Conns: 3, Duration: time.Minute,
 		}
-		r := run(t, p)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		p.Progress = func(at Progress) {
+			mu.Lock()
+			defer mu.Unlock()
+			if told = append(told, at); len(told) > 1 && at.Requests > 0 {
+				cancel()
+			}
+		}
+		r, err := Run(ctx, p)
+		require.NoError(t, err)
 		mu.Lock()
 		defer mu.Unlock()
 		require.NotEmpty(t, told)
