@@ -14,7 +14,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race proof-race proof-reactor proof-ablation proof-idle proof-memory
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-race proof-reactor proof-ablation proof-idle proof-memory
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -66,6 +66,10 @@ race proof-race: ROUNDS = 6
 race: build ## race all models at 100 x 64 B and 1000 x 1 KiB, saturated and paced, and their memory: MODELS, ROUNDS
 	@$(NETBENCH) race -cells standard -models $(MODELS) -rounds $(ROUNDS) -memory -dir $(RUNS)
 
+gate: build ## did the working tree become slower than BASE (a ref of git)? GATE=flags of netbench gate
+	@if [ -z "$(BASE)" ]; then echo "make gate: give BASE=ref, for instance BASE=origin/main" >&2; exit 2; fi
+	@$(NETBENCH) gate -base $(BASE) -waivers gate/waivers $(GATE)
+
 scale: ## tier ci: 15,000 connections in one process, 60,000 over several; memory of idle ones
 	$(GO) test -tags ci -count=1 -v -run '^TestScale' ./models/goroutine ./models/memory
 
@@ -93,6 +97,9 @@ proof-ablation: build ## tier proof: the reactor without each of its techniques;
 
 proof-idle: ## tier proof: the reactor with 10,000 connections, most of them idle; writes docs/reactor-idle.md
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofIdle' ./models/reactor
+
+proof-gate: build ## tier proof: how often the gate errs, over an hour; writes docs/gate.md
+	$(NETBENCH) gate selftest -markdown docs/gate.md
 
 proof-memory: build ## tier proof: memory of an idle connection, all models; writes docs/memory.md and docs/memory-http.md
 	$(NETBENCH) memory -models all -markdown docs/memory.md

@@ -13,16 +13,33 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"netbench/internal/cpu"
+	"netbench/internal/proc"
+	"netbench/testenv"
 )
 
 // Arm is one of the two versions that a gate compares.
 type Arm struct {
-	Name    string `json:"name"`             // base or head
-	Ref     string `json:"ref,omitempty"`    // as it was asked for; "" for the working tree and for a given binary
-	Commit  string `json:"commit,omitempty"` // of Ref or the working tree
-	Dirty   bool   `json:"dirty,omitempty"`  // the working tree differs from its commit
-	Program string `json:"program"`          // its netbench
-	Hash    string `json:"hash"`             // SHA-256 of the program
+	Name    string `json:"name"`              // base or head
+	Ref     string `json:"ref,omitempty"`     // as it was asked for; "" for the working tree and for a given binary
+	Commit  string `json:"commit,omitempty"`  // of Ref or the working tree
+	Dirty   bool   `json:"dirty,omitempty"`   // the working tree differs from its commit
+	Program string `json:"program,omitempty"` // its netbench
+	Hash    string `json:"hash,omitempty"`    // SHA-256 of the program
+
+	// Command is the command line of a server of another make, in place of a
+	// Program; see [netbench/testenv.CommandSpec].
+	Command string `json:"command,omitempty"`
+
+	// Spin makes each request cost that many rounds of arithmetic more
+	// ([netbench/models.Spin]), in an experiment.
+	Spin int `json:"spin,omitempty"`
+}
+
+// same tells whether both arms are one and the same server.
+func (a Arm) same(b Arm) bool {
+	return a.Hash == b.Hash && a.Command == b.Command && a.Spin == b.Spin
 }
 
 // Sources say where the arms come from. Either a ref or a binary is given of base;
@@ -31,6 +48,7 @@ type Sources struct {
 	Dir              string // in the checkout; "" for the working directory
 	Base, Head       string // refs of git
 	BaseBin, HeadBin string // binaries of netbench
+	BaseCmd, HeadCmd string // command lines of servers of another make, of both or of neither
 	BaseLink         string // flags for the linker, in an experiment
 	HeadLink         string
 }
@@ -38,29 +56,28 @@ type Sources struct {
 // buildTimeout bounds the build of one arm; the first compiles all dependencies.
 const buildTimeout = 15 * time.Minute
 
+// worktreeTimeout bounds making or removing a worktree.
+const worktreeTimeout = time.Minute
+
 // Build makes both arms ready, before anything runs: refs are checked out in
 // temporary worktrees and built without what differs between checkouts (-trimpath,
 // -buildvcs=false), so that equal sources make equal programs. Remove deletes all
-// that was made; it is called also after an error, which it then is nil for.
+// that was made, and does nothing if it is called again.
 //
 // The error wraps [ErrInput] where sources do not exist or do not build; what the
 // compiler said is part of it.
 func Build(ctx context.Context, s Sources, log func(line string)) (base, head Arm, remove func() error, err error) {
 	var made []func() error
-	remove = func() error {
-		var all error
-		for i := len(made) - 1; i >= 0; i-- {
-			all = errors.Join(all, made[i]())
-		}
-		made = nil
-		return all
-	}
+	remove = undo(&made)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, remove())
-			remove = func() error { return nil }
 		}
 	}()
+	if s.BaseCmd != "" || s.HeadCmd != "" {
+		base, head, err = s.commands()
+		return base, head, remove, err
+	}
 	if (s.Base == "") == (s.BaseBin == "") {
 		return base, head, remove, badInput("base: give either a ref of git or a binary")
 	}
@@ -78,6 +95,61 @@ func Build(ctx context.Context, s Sources, log func(line string)) (base, head Ar
 	}
 	head, err = b.arm("head", s.Head, s.HeadBin, s.HeadLink)
 	return base, head, remove, err
+}
+
+// BuildLayouts builds the working tree n + 1 times: as it is, and n times with its
+// functions in another order (the linker's -randlayout=1 and so on), which differ
+// in nothing that anybody wrote. Remove is that of [Build].
+func BuildLayouts(ctx context.Context, dir string, n int, log func(line string)) (arms []Arm, remove func() error, err error) {
+	var made []func() error
+	remove = undo(&made)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, remove())
+		}
+	}()
+	b := &builder{ctx: ctx, log: log, made: &made}
+	if err := b.open(dir); err != nil {
+		return nil, remove, err
+	}
+	for i := range n + 1 {
+		name, link := "base", ""
+		if i > 0 {
+			name, link = fmt.Sprintf("layout-%d", i), fmt.Sprintf("-randlayout=%d", i)
+		}
+		a, err := b.arm(name, "", "", link)
+		if err != nil {
+			return nil, remove, err
+		}
+		arms = append(arms, a)
+	}
+	return arms, remove, nil
+}
+
+// undo returns what undoes, last first, all that is in made by then.
+func undo(made *[]func() error) func() error {
+	return func() error {
+		var all error
+		for i := len(*made) - 1; i >= 0; i-- {
+			all = errors.Join(all, (*made)[i]())
+		}
+		*made = nil
+		return all
+	}
+}
+
+// commands are the arms that are command lines.
+func (s Sources) commands() (base, head Arm, err error) {
+	base, head = Arm{Name: "base", Command: s.BaseCmd}, Arm{Name: "head", Command: s.HeadCmd}
+	if s.Base != "" || s.Head != "" || s.BaseBin != "" || s.HeadBin != "" {
+		return base, head, badInput("a command is compared with a command (give both, and neither refs nor binaries)")
+	}
+	for _, a := range []Arm{base, head} {
+		if err := (testenv.CommandSpec{Line: a.Command}).Check(); err != nil {
+			return base, head, badInput("%s: %v", a.Name, err)
+		}
+	}
+	return base, head, nil
 }
 
 // builder makes arms of a checkout.
@@ -180,18 +252,28 @@ func (b *builder) arm(name, ref, binary, link string) (a Arm, err error) {
 // it is.
 func (b *builder) worktree(name, commit string) (string, error) {
 	dir := filepath.Join(b.tmp, name)
-	*b.made = append(*b.made, func() error {
-		// An interrupt must not keep it from being removed.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), time.Minute)
+	// An interrupt neither leaves it half made, which would be locked, nor keeps it
+	// from being removed.
+	apart := func(args ...string) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), worktreeTimeout)
 		defer cancel()
-		err := os.RemoveAll(dir)
-		_, e := (&builder{ctx: ctx}).git(b.top, "worktree", "prune")
-		return errors.Join(err, e)
+		_, err := (&builder{ctx: ctx}).git(b.top, append([]string{"worktree"}, args...)...)
+		return err
+	}
+	if err := b.ctx.Err(); err != nil {
+		return "", err
+	}
+	*b.made = append(*b.made, func() error {
+		err := apart("remove", "--force", "--force", dir)
+		if _, there := os.Stat(dir); errors.Is(there, os.ErrNotExist) {
+			return nil // perhaps it was never made
+		}
+		return errors.Join(err, os.RemoveAll(dir))
 	})
-	if _, err := b.git(b.top, "worktree", "add", "--detach", "--quiet", dir, commit); err != nil {
+	if err := apart("add", "--detach", "--quiet", dir, commit); err != nil {
 		return "", badInput("%s: check out %.12s: %v", name, commit, err)
 	}
-	return dir, nil
+	return dir, b.ctx.Err()
 }
 
 func (b *builder) build(name, tree, link string) (string, error) {
@@ -205,12 +287,14 @@ func (b *builder) build(name, tree, link string) (string, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", append(args, "-o", program, "./cmd/netbench")...)
 	cmd.Dir = filepath.Join(tree, b.prefix)
-	cmd.Env = append(os.Environ(), "GOWORK=off", "PWD="+cmd.Dir)
+	// What it leaves behind when it is killed is removed with everything else.
+	cmd.Env = append(os.Environ(), "GOWORK=off", "PWD="+cmd.Dir, "GOTMPDIR="+b.tmp)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it ends its compilers
 	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Run(); err != nil {
+	// On all CPUs, also where this process keeps to the generator's.
+	cpus, _ := cpu.Initial() // none where they cannot be told
+	if err := cpu.RunOn(cpus, func() error { return proc.RunGroup(cmd) }); err != nil {
 		if ctx.Err() != nil {
 			return "", fmt.Errorf("build %s: %w", name, ctx.Err())
 		}

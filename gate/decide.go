@@ -24,6 +24,8 @@ type Rules struct {
 	// Confidence (one-sided).
 	Tolerance  map[Kind]float64
 	Confidence float64
+
+	measured bool // margins come from a measured effect, and may be large
 }
 
 // DefaultRules returns the rules that hold unless told otherwise.
@@ -46,10 +48,10 @@ func (r Rules) check() error {
 	}
 	for _, k := range []Kind{Timing, Tail, Count} {
 		margin, tolerance := r.Margin[k], r.Tolerance[k]
-		if !(margin > 0 && margin < 1) {
+		if !(margin > 0 && (margin < 1 || r.measured)) {
 			return badInput("margin of %s is %v (want a share of more than 0 and less than 1)", k, margin)
 		}
-		if !(tolerance >= margin && tolerance < 2) {
+		if !(tolerance >= margin && (tolerance < 2 || r.measured)) {
 			return badInput("tolerance of %s is %v (want a share of at least the margin, %v, and less than 2)", k, tolerance, margin)
 		}
 	}

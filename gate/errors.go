@@ -9,6 +9,10 @@ import (
 // asked.
 var ErrInput = errors.New("bad input")
 
+// ErrGenerator is wrapped by errors of measuring memory that the server is not to
+// blame for.
+var ErrGenerator = errors.New("generator")
+
 type gateError struct {
 	text string
 	kind error

@@ -59,9 +59,22 @@ func (r *Report) Markdown(w io.Writer, again string) error {
 			fmt.Fprintf(&b, "- %s %s: %s\n", escaped(row.Name), row.Unit, escaped(warning))
 		}
 	}
-	fmt.Fprintf(&b, "\nbase %s, head %s; %d rounds, seed %d. Again: `%s`\n", r.Arms[0], r.Arms[1], r.Rounds, r.Seed, again)
+	fmt.Fprintf(&b, "\nbase %s, head %s; %d rounds, seed %d. Again: %s\n", code(r.Arms[0].String()), code(r.Arms[1].String()), r.Rounds, r.Seed, code(again))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// code is text to be shown as it is.
+func code(text string) string {
+	text = strings.ReplaceAll(text, "\n", " ")
+	fence := "`"
+	for strings.Contains(text, fence) {
+		fence += "`"
+	}
+	if len(fence) > 1 {
+		return fence + " " + text + " " + fence
+	}
+	return fence + text + fence
 }
 
 // escaped keeps text from ending a cell of a table.
@@ -125,6 +138,8 @@ func probability(p *float64) string {
 func (a Arm) String() string {
 	var text string
 	switch {
+	case a.Command != "":
+		return a.Command
 	case a.Commit == "":
 		text = "a given binary"
 	case a.Ref == "" && a.Dirty:

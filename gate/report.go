@@ -5,7 +5,6 @@ import (
 	"math"
 	"time"
 
-	"netbench/load"
 	"netbench/results"
 )
 
@@ -54,7 +53,7 @@ type Outcome struct {
 func (o *Options) report(tracks []*track, took time.Duration, interrupted bool) *Report {
 	r := &Report{
 		Reasons: []string{}, Rounds: o.Rounds, Seed: o.Seed, Arms: o.Arms, Rules: o.Rules,
-		Same: o.Arms[0].Hash == o.Arms[1].Hash, Seconds: took.Seconds(), Interrupted: interrupted, tracks: tracks,
+		Same: o.Arms[0].same(o.Arms[1]), Seconds: took.Seconds(), Interrupted: interrupted, tracks: tracks,
 	}
 	var gates []int // places of the rows that gate
 	var judged []series
@@ -69,10 +68,13 @@ func (o *Options) report(tracks []*track, took time.Duration, interrupted bool) 
 				row.set(o.Rules.describe(series{m.Kind, row.d}, 1))
 				r.Canary = &row
 				continue
-			case m.Gates && t.absent == "":
+			case m.Gates && t.absent == "" && !t.uncounted(m):
 				gates = append(gates, len(r.Rows))
 				judged = append(judged, series{m.Kind, row.d})
 			default:
+				if m.Gates && t.absent == "" {
+					row.Warnings = append(row.Warnings, "it does not judge, as neither arm has a value: "+t.noCounts())
+				}
 				row.set(o.Rules.describe(series{m.Kind, row.d}, 1))
 			}
 			r.Rows = append(r.Rows, row)
@@ -101,13 +103,13 @@ func (t *track) outcome(m Metric) Outcome {
 		return row
 	}
 	without := 0
-	for _, round := range t.rounds {
+	for i, round := range t.rounds {
 		if round.Invalid != "" {
 			without++
 			continue
 		}
-		base, okBase := m.of(round.Samples[0])
-		head, okHead := m.of(round.Samples[1])
+		base, okBase := t.value(i, 0, m)
+		head, okHead := t.value(i, 1, m)
 		d, ok := m.worse(base, head)
 		if !okBase || !okHead || !ok {
 			without++
@@ -118,13 +120,50 @@ func (t *track) outcome(m Metric) Outcome {
 	if without > 0 {
 		row.Warnings = append(row.Warnings, fmt.Sprintf("%d of %d rounds have no value%s", without, len(t.rounds), t.why(m)))
 	}
-	row.Base, row.Head = geometricMean(row.base, m.Floor), geometricMean(row.head, m.Floor)
-	row.Warnings = append(row.Warnings, t.warnings(row.d)...)
+	row.Base, row.Head = geometricMean(row.base, m.Step), geometricMean(row.head, m.Step)
+	row.Warnings = append(append(row.Warnings, t.notes...), t.warnings(row.d)...)
 	return row
 }
 
-// of reads the metric from a sample.
-func (m Metric) of(s *load.Sample) (float64, bool) {
+// uncounted tells of a count that this host or this kind of server does not have:
+// neither arm has it in any round that counts, of which there are some.
+func (t *track) uncounted(m Metric) bool {
+	some := false
+	for i, round := range t.rounds {
+		if m.Kind != Count || t.cell.idle() {
+			return false
+		}
+		if round.Invalid != "" {
+			continue
+		}
+		some = true
+		for arm := range t.names {
+			if _, ok := t.value(i, arm, m); ok {
+				return false
+			}
+		}
+	}
+	return some
+}
+
+// noCounts is why counts are absent.
+func (t *track) noCounts() string {
+	for _, round := range t.rounds {
+		for _, s := range round.Samples {
+			if s != nil && s.NoCounts != "" {
+				return s.NoCounts
+			}
+		}
+	}
+	return "it cannot be counted here"
+}
+
+// value is what an arm measured in a round.
+func (t *track) value(round, arm int, m Metric) (float64, bool) {
+	if t.cell.idle() {
+		return t.perConn[round][arm], true
+	}
+	s := t.rounds[round].Samples[arm]
 	if m.Limited && !s.Saturated() {
 		return 0, false
 	}
@@ -133,6 +172,9 @@ func (m Metric) of(s *load.Sample) (float64, bool) {
 
 // why names the first reason for which a metric lacks a value.
 func (t *track) why(m Metric) string {
+	if t.cell.idle() {
+		return ": " + t.firstFault("")
+	}
 	for _, round := range t.rounds {
 		if round.Invalid != "" {
 			return ": " + round.Invalid
@@ -166,17 +208,17 @@ func finite(v float64) *float64 {
 	return &v
 }
 
-// geometricMean of values, of which none counts as less than floor; nil for none.
-func geometricMean(values []float64, floor float64) *float64 {
+// geometricMean of values, of which none counts as less than least; nil for none.
+func geometricMean(values []float64, least float64) *float64 {
 	if len(values) == 0 {
 		return nil
 	}
 	sum := 0.0
 	for _, v := range values {
-		if max(v, floor) <= 0 {
+		if max(v, least) <= 0 {
 			return nil
 		}
-		sum += math.Log(max(v, floor))
+		sum += math.Log(max(v, least))
 	}
 	return finite(math.Exp(sum / float64(len(values))))
 }

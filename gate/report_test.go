@@ -97,6 +97,12 @@ func TestARateJudgesOnlyWhereTheServerWasTheLimit(t *testing.T) {
 func TestSmallCountsAreAsGoodAsNone(t *testing.T) {
 	r := judgeOf(made("Echo", gating(allocs), around(1, 15, 0.001, 0.1), around(2, 15, 0.004, 0.1)))
 	assert.Equal(t, Pass, r.Verdict, "four times almost nothing")
+	r = judgeOf(made("Echo", gating(allocs), around(1, 15, 0.04, 0.001), around(2, 15, 0.08, 0.001)))
+	assert.Equal(t, Pass, r.Verdict, "a twenty-fifth of an allocation more")
+	r = judgeOf(made("Echo", gating(allocs), around(1, 15, 1, 0.001), around(2, 15, 1.04, 0.001)))
+	assert.Equal(t, Pass, r.Verdict, "of one as well")
+	r = judgeOf(made("Echo", gating(allocs), around(1, 15, 1, 0.001), around(2, 15, 1.1, 0.001)))
+	assert.Equal(t, Fail, r.Verdict, "a tenth is something")
 	none := make([]float64, 15)
 	r = judgeOf(made("Echo", gating(allocs), none, around(2, 15, 1, 0.001)))
 	assert.Equal(t, Fail, r.Verdict, "an allocation where there was none")
@@ -202,4 +208,56 @@ func TestTheReportIsTheSameInAllForms(t *testing.T) {
 	for _, field := range []string{"name", "unit", "effect", "lo", "hi", "p", "p_adj", "n", "mde", "verdict", "warnings"} {
 		assert.Contains(t, row, field)
 	}
+}
+
+func TestRowsThatNobodyCanCountDoNotJudge(t *testing.T) {
+	x := made("Echo", gating(syscalls), around(1, 15, 3, 0), around(2, 15, 3, 0))
+	x.cell.Metrics = append(x.cell.Metrics, gating(serverCPU))
+	cpu := 1000.0
+	for _, r := range x.rounds {
+		for _, s := range r.Samples {
+			s.SyscallsPerOp, s.NoCounts = nil, "perf events need root"
+			s.ServerPerOp = &cpu
+		}
+	}
+	r := judgeOf(x)
+	assert.Equal(t, Pass, r.Verdict, r.Reasons)
+	assert.Equal(t, Informs, r.Rows[0].Verdict)
+	assert.Contains(t, r.Rows[0].Warnings[0], "15 of 15 rounds have no value")
+	assert.Contains(t, r.Rows[0].Warnings[1], "perf events need root")
+	assert.Equal(t, Pass, r.Rows[1].Verdict)
+	assert.Equal(t, r.Rows[1].P, r.Rows[1].PAdj, "it takes no place among those that judge")
+
+	// If one arm has it, the other's lack is not overlooked.
+	three := 3.0
+	x.rounds[0].Samples[1].SyscallsPerOp = &three
+	assert.Equal(t, Inconclusive, judgeOf(x).Verdict)
+}
+
+func TestNothingJudgedIsNoPass(t *testing.T) {
+	x := made("Echo", gating(serverCPU), nil, nil)
+	x.absent = "head cannot serve it"
+	informing := made("HTTP", serverCPU, around(3, 15, 100, 0.01), around(4, 15, 100, 0.01))
+	assert.Equal(t, Unfit, judgeOf(x, informing).Verdict)
+}
+
+func TestAServerThatRefusesWhatTheOtherServesFails(t *testing.T) {
+	for arm, want := range map[int]Verdict{0: Unfit, 1: Fail} {
+		x := made("HTTP", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 100, 0.01))
+		x.rounds[4].Samples[arm].Errors = map[string]int64{"status": 12}
+		r := judgeOf(x)
+		assert.Equal(t, want, r.Verdict)
+		assert.Contains(t, r.Reasons[0], "12 replies had a status of 400 or above")
+		x.rounds[4].Samples[1-arm].Errors = map[string]int64{"status": 1}
+		assert.Equal(t, Pass, judgeOf(x).Verdict, "both do")
+	}
+}
+
+func TestAWaivedRowThatCannotBeDecidedDoesNotBlock(t *testing.T) {
+	vague := made("Echo", gating(serverCPU), around(3, 15, 100, 0.2), around(4, 15, 105, 0.2))
+	o := Options{Rules: DefaultRules(), Rounds: 15, Waivers: []Waiver{{Until: day, Name: "Echo", Unit: serverCPU.Unit, Reason: "checksums"}}}
+	r := o.report([]*track{vague}, time.Minute, false)
+	assert.Equal(t, Inconclusive, r.Rows[0].Verdict)
+	assert.Equal(t, Pass, r.Verdict)
+	assert.Contains(t, r.Reasons[0], "checksums")
 }

@@ -3,10 +3,13 @@ package gate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"netbench/internal/scenario"
 	"netbench/load"
 	"netbench/testenv"
 )
@@ -14,7 +17,7 @@ import (
 // Defaults of [Options]. With them a cell takes at most 4 s in a round.
 const (
 	DefaultRounds = 15
-	defaultSlices = 14 // of each arm
+	DefaultSlices = 12 // of each arm
 	warmup        = 150 * time.Millisecond
 
 	// MaxGating is the number of rows that may gate. Each makes it harder for
@@ -28,13 +31,20 @@ type Options struct {
 	Cells  []Cell
 	Rules  Rules
 	Rounds int           // default 15, at least 2
-	Slices int           // of each arm in a round, default 14; see [load.Comparing]
+	Slices int           // of each arm in a round, default 12; see [load.Comparing]
 	Slice  time.Duration // of load, default 100 ms
 	Seed   uint64
 	Place  testenv.Placement
 
-	// Waivers let rows fail without the gate failing.
+	// Waivers let rows fail without the gate failing. Those of other rows have no
+	// effect; see [CheckWaivers].
 	Waivers []Waiver
+
+	// Memory measures what an idle connection of a scenario's server costs, in
+	// bytes; it is needed for cells of idle connections. Notes are reasons for
+	// doubt. An error that wraps [ErrInput] is the host's or the row's, one that
+	// wraps [ErrGenerator] is held against nobody, any other against the server.
+	Memory func(ctx context.Context, name string, s scenario.Scenario) (perConn float64, notes []string, err error)
 
 	// Canary is driven against itself in each round, by its first metric; nil
 	// for none.
@@ -54,7 +64,7 @@ func (o Options) Check() error {
 
 func (o Options) normalize() (Options, error) {
 	o.Rounds = cmp.Or(o.Rounds, DefaultRounds)
-	o.Slices = cmp.Or(o.Slices, defaultSlices)
+	o.Slices = cmp.Or(o.Slices, DefaultSlices)
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
@@ -72,6 +82,12 @@ func (o Options) normalize() (Options, error) {
 	}
 	gating := 0
 	for _, c := range o.Cells {
+		if c.idle() && o.Memory == nil {
+			return o, badInput("%s: memory cannot be measured here", c.Name)
+		}
+		if err := c.check(); err != nil {
+			return o, err
+		}
 		for _, m := range c.Metrics {
 			if m.Gates {
 				gating++
@@ -81,7 +97,7 @@ func (o Options) normalize() (Options, error) {
 	if gating > MaxGating {
 		return o, badInput("%d rows gate (want at most %d: each makes it harder for the others to fail)", gating, MaxGating)
 	}
-	return o, checkWaivers(o.Waivers, o.Cells)
+	return o, nil
 }
 
 // track is what became of a cell, round by round.
@@ -91,7 +107,14 @@ type track struct {
 	canary bool
 	plan   load.Plan
 	rounds []*load.Round
-	absent string // why it is not compared
+	absent string // why it is not compared: one arm, or the host, lacks something
+	unfit  string // why it could not be compared, though both arms may have it
+	over   bool   // it is not driven, as an arm failed before the first round
+
+	notes []string // reasons for doubt, each once
+
+	// perConn is, of idle connections, what each costs in either arm, by round.
+	perConn [][2]float64
 }
 
 // Run compares the arms. If ctx ends, its error is returned with a report of what
@@ -108,7 +131,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	began := time.Now()
 	for round := range o.Rounds {
 		for _, t := range tracks {
-			if t.absent != "" {
+			if t.absent != "" || t.unfit != "" || t.over {
 				continue
 			}
 			if err := o.round(ctx, t, round); err != nil {
@@ -136,7 +159,10 @@ func (o *Options) tracks(ctx context.Context) ([]*track, error) {
 		}
 		all = append(all, t)
 	}
-	if compared == 0 {
+	switch {
+	case compared == 0 && len(all) == 1:
+		return nil, badInput("%s: %s", all[0].cell.Name, all[0].absent)
+	case compared == 0:
 		return nil, badInput("base and head have no row in common (first: %s: %s)", all[0].cell.Name, all[0].absent)
 	}
 	if o.Canary != nil {
@@ -152,28 +178,37 @@ func (o *Options) tracks(ctx context.Context) ([]*track, error) {
 	return all, nil
 }
 
+// lacks tells whether a server could not be started because its program does not
+// have the model or the service.
+func lacks(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "unknown model") || strings.Contains(text, "unknown service")
+}
+
 // prepare finds out whether both arms have the cell's server, and what rate a
-// paced one gets.
+// paced one gets. An arm that has it and fails is at fault, as in a round.
 func (o *Options) prepare(ctx context.Context, t *track) error {
 	if t.absent = t.cell.Missing(); t.absent != "" {
 		return nil
 	}
-	for i := range t.names {
-		s, err := o.contender(t, i).Start(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			t.absent = fmt.Sprintf("%s cannot serve it: %v", t.names[i], err)
+	failed := &load.Round{Samples: make([]*load.Sample, 2)}
+	for i, name := range t.names {
+		err := tryOut(ctx, o.contender(t, i))
+		switch {
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case lacks(err), t.canary, o.Arms[i].Command != "":
+			t.absent = fmt.Sprintf("%s cannot serve it: %v", name, err)
 			return nil
 		}
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		err = s.Stop(stop)
-		cancel()
-		if err != nil {
-			t.absent = fmt.Sprintf("%s does not stop: %v", t.names[i], err)
-			return nil
-		}
+		failed.Faulty = append(failed.Faulty, name)
+		failed.Invalid = cmp.Or(failed.Invalid, fmt.Sprintf("%s cannot serve it: %v", name, err))
+	}
+	if failed.Invalid != "" {
+		t.over, t.rounds, t.perConn = true, []*load.Round{failed}, make([][2]float64, 1)
+		return nil
 	}
 	t.plan = t.cell.Plan
 	t.plan.CPUs = o.Place.Generator
@@ -183,14 +218,18 @@ func (o *Options) prepare(ctx context.Context, t *track) error {
 	pilot := t.plan
 	pilot.Mode, pilot.Rate = load.Closed, 0
 	c, err := load.Interleave(ctx, load.Comparing{
-		Plan: pilot, Rounds: 1, Slices: 4, Slice: o.Slice, CountSlices: -1, Warmup: warmup, Seed: o.Seed,
+		Plan: pilot, Rounds: 1, Before: 1, Slices: 4, Slice: o.Slice, CountSlices: -1, Warmup: warmup, Seed: o.Seed,
 	}, o.contender(t, 0), o.contender(t, 1))
 	if err != nil {
-		return err
+		return asInput(t, err)
 	}
 	r := c.Rounds[0]
-	if r.Invalid != "" {
-		t.absent = "no rate was found for it: " + r.Invalid
+	switch {
+	case len(r.Faulty) > 0:
+		t.over, t.rounds = true, []*load.Round{r}
+		return nil
+	case r.Invalid != "":
+		t.unfit = "no rate was found for it: " + r.Invalid
 		return nil
 	}
 	t.plan.Rate = t.cell.RateShare * min(r.Samples[0].Rate, r.Samples[1].Rate)
@@ -198,12 +237,37 @@ func (o *Options) prepare(ctx context.Context, t *track) error {
 	return nil
 }
 
+// tryOut starts a server and stops it.
+func tryOut(ctx context.Context, c load.Contender) error {
+	s, err := c.Start(ctx)
+	if err != nil {
+		return err
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.Stop(stop); err != nil {
+		return fmt.Errorf("it does not stop: %w", err)
+	}
+	return nil
+}
+
+// asInput makes bad input of a plan bad input of the gate.
+func asInput(t *track, err error) error {
+	if errors.Is(err, load.ErrInput) {
+		return badInput("%s: %v", t.cell.Name, err)
+	}
+	return err
+}
+
 // contender is the cell's server in one of the arms.
 func (o *Options) contender(t *track, arm int) load.Contender {
 	s := t.cell.Scenario
 	s.Server.CPUs = o.Place.Server
-	if !t.canary {
-		s.Server.Program = o.Arms[arm].Program
+	if a := o.Arms[arm]; !t.canary {
+		s.Server.Program, s.Command = a.Program, a.Command
+		if a.Spin > 0 {
+			s.Server.Service = fmt.Sprintf("%s+spin=%d", s.Server.Service, a.Spin)
+		}
 	}
 	return s.Contender(t.names[arm])
 }
@@ -211,12 +275,15 @@ func (o *Options) contender(t *track, arm int) load.Contender {
 // round holds one round of a cell.
 func (o *Options) round(ctx context.Context, t *track, round int) error {
 	began := time.Now()
+	if t.cell.idle() {
+		return o.idleRound(ctx, t, round)
+	}
 	c, err := load.Interleave(ctx, load.Comparing{
 		Plan: t.plan, Rounds: 1, Before: 1 + round, // one was held to see that both arms serve
 		Slices: o.Slices, Slice: o.Slice, Warmup: warmup, Seed: o.Seed,
 	}, o.contender(t, 0), o.contender(t, 1))
 	if err != nil {
-		return err
+		return asInput(t, err)
 	}
 	r := c.Rounds[0]
 	t.rounds = append(t.rounds, r)
@@ -224,14 +291,61 @@ func (o *Options) round(ctx context.Context, t *track, round int) error {
 	return nil
 }
 
-// faults counts the rounds that did not count because of each arm.
+// idleRound holds one round of a cell that measures memory. Bytes do not depend on
+// the machine's speed, so the arms are measured one after the other, but alternate.
+func (o *Options) idleRound(ctx context.Context, t *track, round int) error {
+	began := time.Now()
+	r := &load.Round{Samples: make([]*load.Sample, 2)}
+	var perConn [2]float64
+	for i := range perConn {
+		arm := (i + round) % 2
+		s := t.cell.Scenario
+		s.Server.CPUs, s.Server.Program = o.Place.Server, o.Arms[arm].Program
+		bytes, notes, err := o.Memory(ctx, t.names[arm], s)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, ErrInput):
+			return badInput("%s: %v", t.cell.Name, err)
+		case errors.Is(err, ErrGenerator):
+			r.Invalid = cmp.Or(r.Invalid, err.Error())
+		case err != nil:
+			r.Faulty = append(r.Faulty, t.names[arm])
+			r.Invalid = cmp.Or(r.Invalid, t.names[arm]+": "+err.Error())
+		}
+		perConn[arm] = bytes
+		for _, note := range notes {
+			if !slices.Contains(t.notes, note) {
+				t.notes = append(t.notes, note)
+			}
+		}
+	}
+	t.rounds, t.perConn = append(t.rounds, r), append(t.perConn, perConn)
+	o.Progress(round+1, o.Rounds, t.cell.Name, time.Since(began), r.Invalid)
+	return nil
+}
+
+// faults counts the rounds in which each arm failed, or refused what the other did
+// not.
 func (t *track) faults() (n [2]int) {
 	for _, r := range t.rounds {
 		for i, name := range t.names {
-			if slices.Contains(r.Faulty, name) {
+			if slices.Contains(r.Faulty, name) || t.refuses(r, i) {
 				n[i]++
 			}
 		}
 	}
 	return n
+}
+
+// refuses tells whether an arm answered requests with an HTTP status of 400 or above
+// in a round, and the other arm none.
+func (t *track) refuses(r *load.Round, arm int) bool {
+	if r.Invalid != "" {
+		return false
+	}
+	refused := func(s *load.Sample) bool {
+		return s != nil && s.Result != nil && s.Errors[load.StatusError.String()] > 0
+	}
+	return refused(r.Samples[arm]) && !refused(r.Samples[1-arm])
 }

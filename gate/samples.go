@@ -16,16 +16,19 @@ func (r *Report) WriteSamples(w *results.Writer, arm int) error {
 		if t.canary {
 			continue
 		}
-		for _, round := range t.rounds {
+		for i, round := range t.rounds {
 			if round.Invalid != "" {
 				continue
 			}
-			s := round.Samples[arm]
+			requests := int64(1)
+			if s := round.Samples[arm]; s != nil {
+				requests = s.Requests
+			}
 			var line strings.Builder
-			fmt.Fprintf(&line, "Benchmark%s %d", t.cell.Name, s.Requests)
+			fmt.Fprintf(&line, "Benchmark%s %d", t.cell.Name, requests)
 			some := false
 			for _, m := range t.cell.Metrics {
-				if v, ok := m.of(s); ok {
+				if v, ok := t.value(i, arm, m); ok {
 					some = true
 					fmt.Fprintf(&line, " %s %s", strconv.FormatFloat(v, 'g', 8, 64), m.Unit)
 				}

@@ -1,6 +1,11 @@
 package gate
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+
+	"netbench/load"
+)
 
 // judge gives the verdict on the whole. Failure beats everything; a run that says
 // nothing about head beats what is inconclusive, and that what passed.
@@ -12,17 +17,21 @@ func (r *Report) judge() {
 		r.Reasons = append(r.Reasons, fmt.Sprintf(format, args...))
 	}
 	r.Verdict = Pass
+	judged := 0
 	for _, t := range r.tracks {
 		n := t.faults()
+		if t.unfit != "" {
+			because(Unfit, "%s: %s", t.cell.Name, t.unfit)
+		}
 		switch {
 		case t.canary && n[0]+n[1] > 0:
-			because(Unfit, "the canary failed in %d of %d rounds: %s", n[0]+n[1], len(t.rounds), t.firstFault())
+			because(Unfit, "the canary failed in %d of %d rounds: %s", n[0]+n[1], len(t.rounds), t.firstFault(""))
 		case n[1] > 0 && n[0] == 0:
-			because(Fail, "%s: head failed in %d of %d rounds and base in none: %s", t.cell.Name, n[1], len(t.rounds), t.firstFault())
+			because(Fail, "%s: head failed in %d of %d rounds and base in none: %s", t.cell.Name, n[1], len(t.rounds), t.firstFault(t.names[1]))
 		case n[0] > 0 && n[1] == 0:
-			because(Unfit, "%s: base failed in %d of %d rounds: %s", t.cell.Name, n[0], len(t.rounds), t.firstFault())
+			because(Unfit, "%s: base failed in %d of %d rounds: %s", t.cell.Name, n[0], len(t.rounds), t.firstFault(t.names[0]))
 		case n[0] > 0:
-			because(Unfit, "%s: both arms failed, base in %d and head in %d of %d rounds: %s", t.cell.Name, n[0], n[1], len(t.rounds), t.firstFault())
+			because(Unfit, "%s: both arms failed, base in %d and head in %d of %d rounds: %s", t.cell.Name, n[0], n[1], len(t.rounds), t.firstFault(""))
 		}
 	}
 	if c := r.Canary; c != nil {
@@ -38,14 +47,22 @@ func (r *Report) judge() {
 		}
 	}
 	for _, row := range r.Rows {
+		if row.Verdict != Informs {
+			judged++
+		}
 		switch {
 		case row.Verdict == Fail && row.Waived != "":
 			r.Reasons = append(r.Reasons, fmt.Sprintf("%s %s is worse by %s, which is waived: %s", row.Name, row.Unit, percent(*row.Effect), row.Waived))
 		case row.Verdict == Fail:
 			because(Fail, "%s %s is worse by %s", row.Name, row.Unit, percent(*row.Effect))
+		case row.Verdict == Inconclusive && row.Waived != "":
+			r.Reasons = append(r.Reasons, fmt.Sprintf("%s %s cannot be decided, which is waived: %s", row.Name, row.Unit, row.Waived))
 		case row.Verdict == Inconclusive:
 			because(Inconclusive, "%s %s cannot be decided%s", row.Name, row.Unit, firstOf(row.Warnings))
 		}
+	}
+	if judged == 0 {
+		because(Unfit, "no row that judges could be compared")
 	}
 }
 
@@ -62,10 +79,15 @@ func rank(v Verdict) int {
 	return 0
 }
 
-func (t *track) firstFault() string {
+// firstFault is why the first round does not count that does not because of an arm,
+// or because of whatever if name is "".
+func (t *track) firstFault(name string) string {
 	for _, r := range t.rounds {
-		if r.Invalid != "" {
+		if name == "" && r.Invalid != "" || slices.Contains(r.Faulty, name) {
 			return r.Invalid
+		}
+		if arm := slices.Index(t.names[:], name); arm >= 0 && t.refuses(r, arm) {
+			return fmt.Sprintf("%s: %d replies had a status of 400 or above", name, r.Samples[arm].Errors[load.StatusError.String()])
 		}
 	}
 	return ""

@@ -60,8 +60,9 @@ func ReadWaivers(r io.Reader, file string, now time.Time) ([]Waiver, error) {
 
 func (w Waiver) sameRow(other Waiver) bool { return w.Name == other.Name && w.Unit == other.Unit }
 
-// checkWaivers returns an error if one is of no row that gates.
-func checkWaivers(all []Waiver, cells []Cell) error {
+// CheckWaivers returns an error, which wraps [ErrInput], if one is of no row that
+// gates. Cells are all that there are, driven or not.
+func CheckWaivers(all []Waiver, cells []Cell) error {
 	for _, w := range all {
 		known := slices.ContainsFunc(cells, func(c Cell) bool {
 			return c.Name == w.Name && slices.ContainsFunc(c.Metrics, func(m Metric) bool { return m.Unit == w.Unit && m.Gates })

@@ -36,7 +36,7 @@ func TestWaiversThatHideOrMeanNothingAreErrors(t *testing.T) {
 func TestAWaiverOfNoRowIsAnError(t *testing.T) {
 	cells := []Cell{{Metrics: []Metric{gating(serverCPU), rate}}}
 	cells[0].Name = "Echo"
-	require.NoError(t, checkWaivers([]Waiver{{Name: "Echo", Unit: "server-cpu-ns/op"}}, cells))
-	require.ErrorIs(t, checkWaivers([]Waiver{{Name: "Echo", Unit: "req/s"}}, cells), ErrInput, "it does not gate")
-	require.ErrorIs(t, checkWaivers([]Waiver{{Name: "Ech", Unit: "server-cpu-ns/op"}}, cells), ErrInput)
+	require.NoError(t, CheckWaivers([]Waiver{{Name: "Echo", Unit: "server-cpu-ns/op"}}, cells))
+	require.ErrorIs(t, CheckWaivers([]Waiver{{Name: "Echo", Unit: "req/s"}}, cells), ErrInput, "it does not gate")
+	require.ErrorIs(t, CheckWaivers([]Waiver{{Name: "Ech", Unit: "server-cpu-ns/op"}}, cells), ErrInput)
 }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -8,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"netbench/internal/ptree"
 )
 
 func TestAFullBacklogOfAUnixSocketIsWaitedFor(t *testing.T) {
@@ -38,4 +42,42 @@ func TestAFullBacklogOfAUnixSocketIsWaitedFor(t *testing.T) {
 		checkNothingFailed(t, p, r)
 		<-done
 	})
+}
+
+// killing is a server during whose counted slices all children of this process
+// are killed, which are generators.
+type killing struct{ *fakeSubject }
+
+func (k killing) Count(ctx context.Context) (func() (Counts, error), error) {
+	tree, err := ptree.Processes(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range tree[1:] {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			return nil, err
+		}
+	}
+	return k.fakeSubject.Count(ctx)
+}
+
+func TestAGeneratorThatDiesIsHeldAgainstNobody(t *testing.T) {
+	var f fakes
+	victim := f.contender("b", 1000, nil)
+	start := victim.Start
+	victim.Start = func(ctx context.Context) (Subject, error) {
+		s, err := start(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return killing{s.(*fakeSubject)}, nil
+	}
+	comparing := short(1)
+	comparing.Plan.Apart = true
+	c, err := Interleave(t.Context(), comparing, f.contender("a", 1000, nil), victim)
+	require.NoError(t, err)
+	require.Len(t, c.Rounds, 1)
+	assert.Contains(t, c.Rounds[0].Invalid, "the generator of ")
+	assert.Contains(t, c.Rounds[0].Invalid, "signal: killed")
+	assert.Empty(t, c.Rounds[0].Faulty)
 }

@@ -152,7 +152,8 @@ func (f *fleet) run(ctx context.Context, s segment) tally {
 	}
 	if err != nil && ctx.Err() == nil {
 		sum.lost += int64(len(f.children))
-		sum.first = "generator process: " + err.Error()
+		sum.broken = "generator process: " + err.Error()
+		sum.first = sum.broken
 	}
 	return sum
 }

@@ -124,6 +124,12 @@ func (r *Round) fault(name, why string) {
 	r.Invalid = cmp.Or(r.Invalid, name+": "+why)
 }
 
+// unfit makes the round invalid because the generator failed while it drove a
+// contender, who is not to blame.
+func (r *Round) unfit(name, why string) {
+	r.Invalid = cmp.Or(r.Invalid, "the generator of "+name+" failed: "+why)
+}
+
 // Sample is one contender in one round. The metrics of the embedded result are
 // taken over all its slices together; each carries its validity.
 type Sample struct {
@@ -131,6 +137,7 @@ type Sample struct {
 	*Result
 
 	SyscallsPerOp *float64 `json:"syscalls_per_op,omitempty"`
+	NoCounts      string   `json:"no_counts,omitempty"` // why system calls and switches could not be counted
 	SwitchesPerOp *float64 `json:"ctxsw_per_op,omitempty"`
 	AllocsPerOp   *float64 `json:"allocs_per_op,omitempty"`
 	BytesPerOp    *float64 `json:"alloc_bytes_per_op,omitempty"`
@@ -254,8 +261,9 @@ func (c *Comparison) Values(i int, m Metric) []float64 {
 //
 // A contender that cannot be started or reached in the first round is an error.
 // One that fails so later, or crashes, or loses a connection makes its round
-// invalid, by name, and the next round begins with fresh servers. When ctx ends, what was measured
-// is returned together with ctx's error.
+// invalid, by name, and the next round begins with fresh servers. A generator
+// process that dies makes it invalid too, and is held against nobody. When ctx ends,
+// what was measured is returned together with ctx's error.
 func Interleave(ctx context.Context, c Comparing, contenders ...Contender) (*Comparison, error) {
 	if len(contenders) < 2 {
 		return nil, badInput("there are %d contenders (want two or more)", len(contenders))

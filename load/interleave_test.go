@@ -226,6 +226,26 @@ func TestSlicesStandInEachPlaceEquallyOften(t *testing.T) {
 	}
 }
 
+func TestEveryContenderFollowsEveryOtherEquallyOften(t *testing.T) {
+	for k := 2; k <= 20; k++ {
+		order := balanced(k, 2*k, 5)
+		follows := map[[2]int]int{}
+		// Within each passage, as between two of them one meets itself.
+		for at := range order {
+			if at%k != 0 {
+				follows[[2]int{order[at-1], order[at]}]++
+			}
+		}
+		for a := range k {
+			for b := range k {
+				if a != b {
+					assert.Equal(t, 2, follows[[2]int{a, b}], "%d before %d of %d", a, b, k)
+				}
+			}
+		}
+	}
+}
+
 func TestAContenderThatDiesInvalidatesTheRoundByName(t *testing.T) {
 	var f fakes
 	c, err := Interleave(t.Context(), short(2), f.contender("good", 1000, nil),

@@ -1,11 +1,14 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"netbench/internal/proc"
 	"netbench/results"
 )
 
@@ -20,9 +23,11 @@ type lane struct {
 	wall    time.Duration // of its own slices
 	counted tally
 	counts  Counts
-	before  Allocations
-	cpuFrom time.Duration
-	running int // readings of the CPU clock while the server still ran
+
+	noCounts string // why there are none
+	before   Allocations
+	cpuFrom  time.Duration
+	running  int // readings of the CPU clock while the server still ran
 }
 
 // clockStep is what a CPU clock read from a running process may be off by: a
@@ -52,7 +57,7 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 		}
 	}()
 	steal := results.StartSteal()
-	for j := range k {
+	for _, j := range zigzag(k) {
 		i := (turn + j) % k
 		r.Order = append(r.Order, i)
 		s, err := contenders[i].Start(ctx)
@@ -75,6 +80,11 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 		if l.session, err = Dial(ctx, p); err != nil {
 			if first && ctx.Err() == nil {
 				return nil, fmt.Errorf("%s: %w", l.name, err)
+			}
+			var ended *proc.ExitError
+			if errors.As(err, &ended) && ctx.Err() == nil {
+				r.unfit(l.name, err.Error())
+				return r, nil
 			}
 			return c.failed(ctx, r, l.name, err)
 		}
@@ -117,10 +127,14 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 		if err != nil {
 			return c.failed(ctx, r, l.name, err)
 		}
-		if r.Samples[i] = s; s.Lost > 0 {
+		r.Samples[i] = s
+		alive := l.session.prove(ctx)
+		switch broken := cmp.Or(l.sum.broken, l.counted.broken, alive.broken); {
+		case broken != "":
+			r.unfit(l.name, broken)
+		case s.Lost > 0:
 			r.fault(l.name, fmt.Sprintf("%d connections were lost%s", s.Lost, suffix(s.FirstError)))
-		}
-		if alive := l.session.prove(ctx); alive.lost > 0 {
+		case alive.lost > 0:
 			r.fault(l.name, fmt.Sprintf("%d connections were found dead at the end%s", alive.lost, suffix(alive.first)))
 		}
 	}
@@ -136,16 +150,32 @@ func (c *Comparing) failed(ctx context.Context, r *Round, name string, err error
 	return r, nil
 }
 
-// balanced returns the order of slices: contenders forth and back, beginning one
-// further each time. For two it is ABBA BAAB.
-func balanced(k, slices, turn int) []int {
-	order := make([]int, 0, k*slices)
-	for pair := range slices / 2 {
-		for j := range k {
+// zigzag is the order 0, k-1, 1, k-2, ... In all its rotations together, each read
+// forth and back, every contender follows every other equally often (Williams,
+// Australian Journal of Scientific Research A 2, 1949).
+func zigzag(k int) []int {
+	order := make([]int, k)
+	for j := range order {
+		if order[j] = j / 2; j%2 == 1 {
+			order[j] = k - 1 - j/2
+		}
+	}
+	return order
+}
+
+// balanced returns the order of n slices of each of k contenders: contenders in a zigzag, forth and back,
+// rotated by one each time. For two it is ABBA BAAB.
+func balanced(k, n, turn int) []int {
+	order := make([]int, 0, k*n)
+	forth := zigzag(k)
+	back := slices.Clone(forth)
+	slices.Reverse(back)
+	for pair := range n / 2 {
+		for _, j := range forth {
 			order = append(order, (turn+pair+j)%k)
 		}
-		for j := range k {
-			order = append(order, (turn+pair+k-1-j)%k)
+		for _, j := range back {
+			order = append(order, (turn+pair+j)%k)
 		}
 	}
 	return order
@@ -201,6 +231,7 @@ func (l *lane) count(ctx context.Context, seg segment, slices int) error {
 	}
 	stop, err := l.subject.Count(ctx)
 	if err != nil {
+		l.noCounts = err.Error()
 		return nil // an absent counter is absent
 	}
 	for range slices {
@@ -229,7 +260,7 @@ func (l *lane) sample(ctx context.Context, steal *float64) (*Sample, error) {
 	}
 	p := l.session.p
 	s := &Sample{
-		Name: l.name,
+		Name: l.name, NoCounts: l.noCounts,
 		Result: newResult(&p, &l.sum, circumstances{
 			serverCPU: &l.cpu, wall: l.wall, steal: steal,
 			processes: l.session.processes, genCPUs: max(1, len(p.CPUs)),

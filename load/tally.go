@@ -107,6 +107,7 @@ type tally struct {
 	cpuAll  time.Duration // of the generator's whole process, window and drain
 	took    time.Duration // wall time of window and drain
 	first   string        // first failure, for the message
+	broken  string        // why a part of the generator failed, "" if none did
 }
 
 // answered is the number of requests that were carried out in all. Costs belong
@@ -137,9 +138,7 @@ func (t *tally) merge(o *tally) error {
 	t.residence += o.residence
 	t.cpu += o.cpu
 	t.cpuAll += o.cpuAll
-	if t.first == "" {
-		t.first = o.first
-	}
+	t.first, t.broken = cmp.Or(t.first, o.first), cmp.Or(t.broken, o.broken)
 	return nil
 }
 
@@ -158,5 +157,5 @@ func (t *tally) blame(o *tally) {
 	for k, n := range o.errors {
 		t.errors[k] += n
 	}
-	t.first = cmp.Or(t.first, o.first)
+	t.first, t.broken = cmp.Or(t.first, o.first), cmp.Or(t.broken, o.broken)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -20,6 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv("NETBENCH_TEST_FOREIGN"); addr != "" {
+		serveForeign(addr)
+	}
 	Main(map[string]models.Factory{
 		"echo":   newEcho,
 		"deaf":   func(models.Config) (models.Server, error) { return nil, errors.New("no listener to be had") },
@@ -45,7 +49,7 @@ func TestMain(m *testing.M) {
 			return &parent{echo: s.(*echo)}, nil
 		},
 		"hoarding": with(func(e *echo) { e.hoard = make([]byte, 64<<20) }),
-	})
+	}, commander)
 	goleak.VerifyTestMain(m)
 }
 
@@ -193,5 +197,24 @@ func exchange(t *testing.T, c net.Conn, n int) {
 			got += k
 		}
 		require.Equal(t, message, reply)
+	}
+}
+
+// serveForeign is a server that knows nothing of netbench. It never returns.
+func serveForeign(addr string) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			os.Exit(1)
+		}
+		go func() {
+			_, _ = io.Copy(c, c)
+			c.Close()
+		}()
 	}
 }

@@ -22,10 +22,11 @@ var known atomic.Pointer[map[string]models.Factory]
 
 // Main has to be the first call in main or TestMain: it is where the process of
 // a server begins, and it does not return there. In any other process it notes
-// which models [StartServer] can start, and returns. more are further roles for
-// child processes, such as those of load generators.
+// which models [StartServer] can start, and returns. The keeper of [StartCommand]
+// begins there too. more are further roles for child processes, such as those of
+// load generators.
 func Main(factories map[string]models.Factory, more ...proc.Role) {
-	proc.Main(append([]proc.Role{ServeRole(factories)}, more...)...)
+	proc.Main(append([]proc.Role{ServeRole(factories), commandRole}, more...)...)
 }
 
 // ServeRole is the role that Main adds, for programs that call [proc.Main]

@@ -27,9 +27,10 @@ type Channel struct {
 	write sync.Mutex // one line at a time
 	out   *os.File
 
-	mu    sync.Mutex
-	ops   map[string]func(context.Context, json.RawMessage) (any, error)
-	calls map[uint64]context.CancelFunc // running
+	mu       sync.Mutex
+	orphaned func()
+	ops      map[string]func(context.Context, json.RawMessage) (any, error)
+	calls    map[uint64]context.CancelFunc // running
 }
 
 func newChannel(role string, in, out *os.File) *Channel {
@@ -87,6 +88,14 @@ func (ch *Channel) Handle(op string, f func(ctx context.Context, arg json.RawMes
 	ch.ops[op] = f
 }
 
+// Orphaned makes f the last that this process does if its parent goes away. It is
+// not called where the kernel kills the child with its parent: [Options.Untied].
+func (ch *Channel) Orphaned(f func()) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.orphaned = f
+}
+
 // Ready tells the parent that this child can do its work; [Start] returns there,
 // and [Child.Info] gives info, which must encode as JSON. Call it once.
 func (ch *Channel) Ready(info any) error {
@@ -114,6 +123,12 @@ func (ch *Channel) serve() {
 		if err != nil {
 			if !isEOF(err) {
 				fmt.Fprintf(os.Stderr, "role %q: %v\n", ch.role, err)
+			}
+			ch.mu.Lock()
+			last := ch.orphaned
+			ch.mu.Unlock()
+			if last != nil {
+				last()
 			}
 			os.Exit(exitOrphan)
 		}

@@ -47,6 +47,11 @@ type Options struct {
 	// StartTimeout bounds the time until the child is ready; 0 means 10 s.
 	StartTimeout time.Duration
 
+	// Untied leaves it to the child to end when its parent has: the kernel does
+	// not kill it. It is for a child that has processes of its own to end first;
+	// see [Channel.Orphaned].
+	Untied bool
+
 	// Log gets a copy of the child's standard error and output while it runs;
 	// nil for none. Only one goroutine writes to it at a time.
 	Log io.Writer

@@ -336,7 +336,7 @@ func TestChildRefusesAForeignParent(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
 			cmd.Stderr = &said
 			cmd.Env = append(os.Environ(), envRole+"="+c.role)
-			require.NoError(t, passPipes(cmd, childIn, childOut))
+			require.NoError(t, passPipes(cmd, childIn, childOut, true))
 			require.NoError(t, cmd.Start())
 			require.NoError(t, childIn.Close())
 			require.NoError(t, childOut.Close())

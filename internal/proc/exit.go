@@ -50,6 +50,13 @@ func (e *ExitError) Error() string {
 // Unwrap returns Cause.
 func (e *ExitError) Unwrap() error { return e.Cause }
 
+// Said is the last line that the child has written to standard error or standard
+// output so far; "" if there is none.
+func (c *Child) Said() string {
+	last, _ := c.tail.text()
+	return lastLine(last)
+}
+
 func lastLine(s string) string {
 	s = strings.TrimRight(s, "\r\n \t")
 	return s[strings.LastIndexByte(s, '\n')+1:]

@@ -15,10 +15,10 @@ const (
 	childOutFD = 4
 )
 
-func passPipes(cmd *exec.Cmd, in, out *os.File) error {
+func passPipes(cmd *exec.Cmd, in, out *os.File, tie bool) error {
 	cmd.ExtraFiles = []*os.File{in, out}
 	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d,%d", envPipes, childInFD, childOutFD))
-	cmd.SysProcAttr = tied()
+	cmd.SysProcAttr = tied(tie)
 	return nil
 }
 

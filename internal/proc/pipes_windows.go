@@ -11,7 +11,7 @@ import (
 
 // passPipes lets the child inherit the two handles by number. The child is not
 // tied to this process by the kernel there, only by its pipe.
-func passPipes(cmd *exec.Cmd, in, out *os.File) error {
+func passPipes(cmd *exec.Cmd, in, out *os.File, _ bool) error {
 	var handles [2]syscall.Handle
 	for i, f := range []*os.File{in, out} {
 		h := windows.Handle(f.Fd())

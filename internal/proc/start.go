@@ -114,7 +114,7 @@ func (c *Child) launch(o Options, first ...[]byte) error {
 		c.cmd.Env = childEnv(o)
 		c.cmd.Stdout, c.cmd.Stderr = c.tail, c.tail
 		c.cmd.WaitDelay = drainGrace
-		err = passPipes(c.cmd, childIn, childOut)
+		err = passPipes(c.cmd, childIn, childOut, !o.Untied)
 	}
 	if err == nil {
 		started := make(chan error, 1)

@@ -6,8 +6,10 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"netbench/load"
@@ -23,6 +25,12 @@ type Scenario struct {
 	// Server is started in a process of its own. Its CPUs, if empty, are those
 	// that [testenv.Place] gives a server.
 	Server testenv.ServerSpec
+
+	// Command, if it is not "", is the command line of a server of another make
+	// ([testenv.CommandSpec]) in place of Server, of which only the CPUs and the
+	// StartTimeout count then. URL is what is asked of it, in the form that
+	// [load.ParseTarget] takes, with {addr} for its address.
+	Command, URL string
 
 	// Scheme and Path make the URL: "tcp" (the default), "frame", "line" or
 	// "http". Servers on Unix sockets are driven with echo.
@@ -63,22 +71,32 @@ func (s Scenario) Start(ctx context.Context) (*testenv.Server, load.Plan, error)
 	if len(p.CPUs) == 0 {
 		p.CPUs = place.Generator
 	}
+	if s.Command != "" {
+		server, err := testenv.StartCommand(ctx, testenv.CommandSpec{
+			Line: s.Command, CPUs: spec.CPUs, StartTimeout: spec.StartTimeout, Log: spec.Log,
+		})
+		return s.plan(ctx, server, p, spec.CPUs, err)
+	}
 	if spec.Config.MaxConns == 0 {
 		// Twice as many as there will be: models that divide them among workers
 		// do not get connections in equal parts.
 		spec.Config.MaxConns = max(2*s.Plan.Conns+100, 10_000)
 	}
 	server, err := testenv.StartServer(ctx, spec)
+	return s.plan(ctx, server, p, spec.CPUs, err)
+}
+
+// plan is the plan that drives a server that was started.
+func (s Scenario) plan(ctx context.Context, server *testenv.Server, p load.Plan, cpus []int, err error) (*testenv.Server, load.Plan, error) {
 	if err != nil {
 		return nil, p, err
 	}
 	target, err := s.target(ctx, server)
 	if err != nil {
-		stop(server)
-		return nil, p, err
+		return nil, p, errors.Join(err, stop(server))
 	}
 	p.Targets = []load.Target{target}
-	p.ServerCPUs = max(1, len(spec.CPUs))
+	p.ServerCPUs = max(1, len(cpus))
 	p.ServerCPU = func() (time.Duration, error) {
 		_ = server.Quiesce(context.Background()) // a server that still runs costs precision only
 		return server.CPU()
@@ -87,6 +105,9 @@ func (s Scenario) Start(ctx context.Context) (*testenv.Server, load.Plan, error)
 }
 
 func (s Scenario) target(ctx context.Context, server *testenv.Server) (load.Target, error) {
+	if s.Command != "" {
+		return load.ParseTarget(ctx, strings.ReplaceAll(s.URL, "{addr}", server.Addr()))
+	}
 	u := url.URL{Scheme: s.Scheme, Host: server.Addr(), Path: s.Path}
 	switch {
 	case server.Network() == "unix":

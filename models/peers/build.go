@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"netbench/internal/proc"
 	"netbench/models"
 )
 
@@ -137,7 +138,7 @@ func compile(ctx context.Context, goCommand, root string, e Engine, program stri
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "GOTMPDIR="+work)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := runGroup(cmd); err != nil {
+	if err := proc.RunGroup(cmd); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}

@@ -17,6 +17,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"netbench/results"
 )
@@ -60,6 +61,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		name = "version"
 	}
 	c, ok := find(name)
+	// A command may be a part of another: "gate selftest".
+	if len(args) > 0 {
+		if part, is := find(name + " " + args[0]); is {
+			c, args = part, args[1:]
+		}
+	}
 	if !ok {
 		hint := "see: netbench help"
 		if near := nearest(name); near != "" {
@@ -98,11 +105,28 @@ func (c Command) run(ctx context.Context, args []string, s Streams) int {
 	return results.ExitBadInput
 }
 
-// commandLine is the command with the flags that were given.
+// commandLine is the command with the flags that were given, for a shell.
 func commandLine(name string, flags *flag.FlagSet) string {
 	line := "netbench " + name
-	flags.Visit(func(f *flag.Flag) { line += fmt.Sprintf(" -%s=%s", f.Name, f.Value) })
+	flags.Visit(func(f *flag.Flag) { line += fmt.Sprintf(" -%s=%s", f.Name, quoted(f.Value.String())) })
 	return line
+}
+
+// quoted is a value as a shell takes it.
+func quoted(value string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:,=+@%", r)
+	}
+	if value != "" && strings.IndexFunc(value, func(r rune) bool { return !plain(r) }) < 0 {
+		return value
+	}
+	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+}
+
+// isGiven tells whether a flag was given.
+func isGiven(flags *flag.FlagSet, name string) (given bool) {
+	flags.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
 }
 
 // flags declares the command's flags anew.

@@ -95,7 +95,7 @@ func TestBadCommandLinesAreOneLineWithAHint(t *testing.T) {
 		{"recrod", `unknown command "recrod" (did you mean record? see: netbench help)`},
 		{"xyzzy", `unknown command "xyzzy" (see: netbench help)`},
 		{"help xyzzy", `unknown command "xyzzy" (see: netbench help)`},
-		{"help env record", "2 commands at once (give one)"},
+		{"help env record", `unknown command "env record"`},
 		{"record -x", "flag provided but not defined: -x (see: netbench help record)"},
 		{"record -dir", "flag needs an argument: -dir (see: netbench help record)"},
 		{"record -json=maybe", `invalid boolean value "maybe" for -json`},

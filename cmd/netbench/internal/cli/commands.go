@@ -10,6 +10,8 @@ func commands() []Command {
 		memoryCommand(),
 		raceCommand(),
 		gateCommand(),
+		selftestCommand(),
+		bisectCommand(),
 		calibrateCommand(),
 		recordCommand(),
 		compareCommand(),

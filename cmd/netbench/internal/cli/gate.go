@@ -28,8 +28,13 @@ level adjusted for the number of rows, and the estimated effect is at least the
 margin. It passes if its effect is shown to be below the tolerance. What is neither
 is inconclusive. A canary that no change can touch tells whether the machine is fit.
 
-Rows are loads that netbench's own servers are put under (-list prints them). At
+The generator is always this program's, whatever -head is, so that both arms get the
+same. Rows are loads that netbench's own servers are put under (-list prints them). At
 most ten metrics judge; the others inform.
+
+A server of any make and language is judged by its command lines: -base-cmd and
+-head-cmd, in which {addr} stands for the address to listen on, and -url, what is
+asked of it. Its whole process tree is measured.
 
 A waiver lets a row fail until a day: a line of -waivers, such as
 "2026-12-31 ROW UNIT REASON". One that has ended is an error.
@@ -40,6 +45,7 @@ does not; 2 bad input; 3 inconclusive, unfit, interrupted, or base failed.`,
 			{"The working tree against a branch:", "netbench gate -base origin/main"},
 			{"Three rows in four minutes:", "netbench gate -base origin/main -quick"},
 			{"Two binaries, the verdict as JSON:", "netbench gate -base-bin old/netbench -head-bin new/netbench -json"},
+			{"Your own server:", "netbench gate -base-cmd './old -listen {addr}' -head-cmd './new -listen {addr}' -url http://{addr}/"},
 			{"What judges:", "netbench gate -list"},
 		},
 		Setup: func(flags *flag.FlagSet) Action {
@@ -53,6 +59,7 @@ does not; 2 bad input; 3 inconclusive, unfit, interrupted, or base failed.`,
 type gateFlags struct {
 	sources      gate.Sources
 	rows         string
+	own          ownServer
 	quick, list  bool
 	rounds       int
 	slice        time.Duration
@@ -77,12 +84,19 @@ func declareGateFlags(fs *flag.FlagSet) *gateFlags {
 	fs.StringVar(&f.sources.Head, "head", "", "`ref` of git to judge; the working tree unless given")
 	fs.StringVar(&f.sources.BaseBin, "base-bin", "", "a netbench to compare with, in place of -base (`file`)")
 	fs.StringVar(&f.sources.HeadBin, "head-bin", "", "a netbench to judge, in place of -head (`file`)")
-	fs.StringVar(&f.rows, "rows", "", "`list` of rows in place of the table: ROW or ROW:METRIC+METRIC, metrics being cpu (the default), rate, p99, syscalls, allocs")
+	fs.StringVar(&f.sources.BaseCmd, "base-cmd", "", "`command` line of a server to compare with, with {addr}")
+	fs.StringVar(&f.sources.HeadCmd, "head-cmd", "", "`command` line of a server to judge, with {addr}")
+	fs.StringVar(&f.own.url, "url", "", "what is asked of the commands' servers, as a `URL` with {addr}: http://{addr}/path, tcp://{addr} (echo), frame://{addr}, line://{addr}")
+	fs.IntVar(&f.own.conns, "conns", 100, "`number` of connections to the commands' servers")
+	fs.IntVar(&f.own.size, "size", 1024, "`bytes` of a message, of echo and frame")
+	fs.StringVar(&f.own.judge, "judge", "cpu", "metrics that judge the commands' servers, `METRIC+METRIC` of cpu, rate, p99, syscalls; the others inform")
+	fs.DurationVar(&f.own.startTimeout, "start-timeout", 10*time.Second, "how long a command may take until it listens (`time`)")
+	fs.StringVar(&f.rows, "rows", "", "`list` of rows in place of the table: ROW or ROW:METRIC+METRIC, metrics being cpu (the default), rate, p99, syscalls, allocs, and memory of idle rows (the only one there)")
 	fs.BoolVar(&f.quick, "quick", false, "three loads only, in four minutes")
 	fs.BoolVar(&f.list, "list", false, "print the table of rows, and all that -rows knows, and end")
 	fs.IntVar(&f.rounds, "rounds", gate.DefaultRounds, "rounds, each with fresh processes (`number`)")
 	fs.DurationVar(&f.slice, "slice", 100*time.Millisecond, "`length` of a slice of load on one arm")
-	fs.IntVar(&f.slices, "slices", 14, "slices of each arm in a round (`number`)")
+	fs.IntVar(&f.slices, "slices", gate.DefaultSlices, "slices of each arm in a round (`number`)")
 	fs.Uint64Var(&f.seed, "seed", 0, "`number` that payload and order are made from; taken from the clock unless given")
 	fs.Float64Var(&f.rules.Alpha, "alpha", f.rules.Alpha, "the adjusted `p-value` at which a row fails")
 	fs.Float64Var(&f.rules.Confidence, "confidence", f.rules.Confidence, "`share` of certainty with which a row that passes is below its tolerance")
@@ -143,15 +157,15 @@ func (f *gateFlags) run(ctx context.Context, flags *flag.FlagSet, s Streams) (in
 		}
 		fmt.Fprintf(s.Err, "round %d of %d: %s, %.1f s%s\n", round, rounds, cell, took.Seconds(), invalid)
 	}
+	host, err := hostOf(ctx, place)
+	if err != nil {
+		return f.failure(ctx, err)
+	}
 	r, err := gate.Run(ctx, o)
 	if err != nil {
 		return f.failure(ctx, err)
 	}
 	again := f.again(flags)
-	host, err := hostOf(ctx, place)
-	if err != nil {
-		return results.ExitUndecided, err
-	}
 	r.Fingerprint = &host
 	if err := f.keep(r, s); err != nil {
 		return results.ExitBadInput, fmt.Errorf("-samples: %w", err)
@@ -170,10 +184,20 @@ func (f *gateFlags) run(ctx context.Context, flags *flag.FlagSet, s Streams) (in
 
 // options checks what was given.
 func (f *gateFlags) options(flags *flag.FlagSet) (o gate.Options, err error) {
-	given := map[string]bool{}
-	flags.Visit(func(g *flag.Flag) { given[g.Name] = true })
+	given := func(name string) bool { return isGiven(flags, name) }
+	commands := given("base-cmd") || given("head-cmd")
+	for _, name := range []string{"url", "conns", "size", "judge", "start-timeout"} {
+		if given(name) && !commands {
+			return o, fmt.Errorf("-%s has no effect without -base-cmd and -head-cmd", name)
+		}
+	}
+	for _, name := range []string{"rows", "quick"} {
+		if given(name) && commands {
+			return o, fmt.Errorf("-%s has no effect with -base-cmd and -head-cmd (what they are asked is -url)", name)
+		}
+	}
 	switch {
-	case given["quick"] && given["rows"]:
+	case given("quick") && given("rows"):
 		return o, errors.New("-quick has no effect with -rows (the rows are given)")
 	case f.inconclusive != "undecided" && f.inconclusive != "pass":
 		return o, fmt.Errorf("-inconclusive is %q (want undecided or pass)", f.inconclusive)
@@ -184,14 +208,15 @@ func (f *gateFlags) options(flags *flag.FlagSet) (o gate.Options, err error) {
 	case f.slices < 1:
 		return o, fmt.Errorf("-slices is %d (want 1 or more)", f.slices)
 	}
-	if !given["seed"] {
+	if !given("seed") {
 		f.seed = uint64(time.Now().UnixNano())
 	}
 	f.rules.Margin, f.rules.Tolerance = map[gate.Kind]float64{}, map[gate.Kind]float64{}
 	for i, kind := range gateKinds {
 		f.rules.Margin[kind], f.rules.Tolerance[kind] = f.margins[i], f.tolerances[i]
 	}
-	o = gate.Options{Rules: f.rules, Rounds: f.rounds, Slice: f.slice, Slices: f.slices, Seed: f.seed}
+	o = gate.Options{Rules: f.rules, Rounds: f.rounds, Slice: f.slice, Slices: f.slices, Seed: f.seed, Memory: idleMemory}
+	f.own.sized = given("size")
 	rows := gateRows
 	switch {
 	case f.rows != "":
@@ -204,7 +229,12 @@ func (f *gateFlags) options(flags *flag.FlagSet) (o gate.Options, err error) {
 			}
 		}
 	}
-	if o.Cells, err = gateCells(rows); err != nil {
+	if commands {
+		o.Cells, err = f.own.cells()
+	} else {
+		o.Cells, err = gateCells(rows)
+	}
+	if err != nil {
 		return o, err
 	}
 	if f.waivers == "" {
@@ -220,6 +250,13 @@ func (f *gateFlags) options(flags *flag.FlagSet) (o gate.Options, err error) {
 	}
 	defer file.Close()
 	if o.Waivers, err = gate.ReadWaivers(file, f.waivers, time.Now()); err != nil {
+		return o, err
+	}
+	table, err := gateCells(gateRows) // a waiver may be of a row that is not driven this time
+	if err != nil {
+		return o, err
+	}
+	if err := gate.CheckWaivers(o.Waivers, append(table, o.Cells...)); err != nil {
 		return o, err
 	}
 	return o, o.Check()
@@ -248,13 +285,11 @@ func (f *gateFlags) exit(v gate.Verdict) int {
 
 // again is the command that repeats the run.
 func (f *gateFlags) again(flags *flag.FlagSet) string {
-	command := "netbench gate"
-	flags.Visit(func(g *flag.Flag) {
-		if g.Name != "seed" {
-			command += fmt.Sprintf(" -%s=%s", g.Name, g.Value)
-		}
-	})
-	return fmt.Sprintf("%s -seed=%d", command, f.seed)
+	line := commandLine("gate", flags)
+	if !isGiven(flags, "seed") {
+		line += fmt.Sprintf(" -seed=%d", f.seed)
+	}
+	return line
 }
 
 // hostOf is the environment of a run on these CPUs.
@@ -271,7 +306,10 @@ func (f *gateFlags) keep(r *gate.Report, s Streams) error {
 	}
 	for arm, a := range r.Arms {
 		host := *r.Fingerprint
-		host.Commit = a.Commit
+		host.Commit, host.Dirty = a.Commit, nil
+		if a.Commit != "" {
+			host.Dirty = &a.Dirty
+		}
 		w, err := results.Create(f.samples, host)
 		if err != nil {
 			return err
@@ -304,6 +342,7 @@ func printGateRows(s Streams) error {
 			fmt.Fprintln(s.Out, c.Name)
 		}
 	}
+	fmt.Fprintf(s.Out, "\nRows whose name begins with Idle have one metric, memory.\n")
 	return nil
 }
 

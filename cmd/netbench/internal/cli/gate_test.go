@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -42,11 +44,14 @@ func TestRowsOfTheGateAreScenariosAndAtMostTenJudge(t *testing.T) {
 }
 
 func TestBadInputOfAGateIsOneLine(t *testing.T) {
+	unpinned(t)
 	dir := t.TempDir()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	ended := filepath.Join(dir, "waivers")
 	require.NoError(t, os.WriteFile(ended, []byte("2020-01-01 Echo req/s because\n"), 0o600))
+	old := filepath.Join(dir, "netbench") // of before there was a reactor
+	require.NoError(t, os.WriteFile(old, []byte("#!/bin/sh\necho 'unknown model \"reactor\"' >&2\nexit 1\n"), 0o700))
 	for name, tc := range map[string]struct {
 		args []string
 		want string
@@ -63,6 +68,24 @@ func TestBadInputOfAGateIsOneLine(t *testing.T) {
 		"tolerance":       {[]string{"-base-bin", self, "-head-bin", self, "-tolerance-timing", "0.01"}, "tolerance of timing is 0.01"},
 		"inconclusive":    {[]string{"-base-bin", self, "-inconclusive", "maybe"}, `-inconclusive is "maybe"`},
 		"no waivers":      {[]string{"-base-bin", self, "-waivers", filepath.Join(dir, "none")}, "no such file"},
+		"one command":     {[]string{"-base-cmd", "x {addr}", "-url", "tcp://{addr}"}, "head: the command is empty"},
+		"command, ref":    {[]string{"-base", "HEAD", "-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}"}, "give both, and neither refs nor binaries"},
+		"fixed address":   {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x -listen :80", "-url", "tcp://{addr}"}, "has no {addr} and no {port}"},
+		"fixed URL":       {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://127.0.0.1:80"}, "want a URL with {addr}"},
+		"no URL":          {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "gopher://{addr}"}, "has an unknown scheme"},
+		"URL alone":       {[]string{"-base", "HEAD", "-url", "tcp://{addr}"}, "-url has no effect without -base-cmd"},
+		"rows, command":   {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-rows", "x"}, "-rows has no effect with -base-cmd"},
+		"judge":           {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}", "-judge", "allocs"}, `metric "allocs" is unknown here`},
+		"deaf command":    {[]string{"-base-cmd", "exec sleep 60 # {addr}", "-head-cmd", "exec sleep 60 # {addr}", "-url", "tcp://{addr}", "-start-timeout", "300ms"}, "it did not listen on 127.0.0.1:"},
+		"dead command":    {[]string{"-base-cmd", "echo no disk; exit 4 # {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}"}, "exit status 4; it wrote: no disk"},
+		"size of HTTP":    {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "http://{addr}/", "-size", "5"}, "-size has no effect on http://{addr}/"},
+		"another host":    {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "http://127.0.0.2:80/{addr}"}, "want {addr} as its host and port"},
+		"connect row":     {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Connect/model=reactor/conns=100/size=13"}, "is unknown"},
+		"a row twice":     {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Idle/model=reactor/conns=5000,Idle/model=reactor/conns=5000"}, "is given twice"},
+		"a metric twice":  {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=10/size=1024:cpu+cpu"}, `metric "cpu" is given twice`},
+		"none in common":  {[]string{"-base-bin", old, "-head-bin", self, "-rows", "Echo/model=reactor/conns=10/size=1024"}, `unknown model "reactor"`},
+		"memory of echo":  {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=100/size=1024:memory"}, "user-B/conn cannot be read from it"},
+		"CPU of idle":     {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Idle/model=reactor/conns=5000:cpu"}, "server-cpu-ns/op cannot be read from it"},
 		"an ended waiver": {[]string{"-base-bin", self, "-waivers", ended}, "ended on 2020-01-01"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +93,13 @@ func TestBadInputOfAGateIsOneLine(t *testing.T) {
 			assert.Equal(t, results.ExitBadInput, exit)
 			assert.Empty(t, out)
 			assert.Contains(t, stderr, tc.want)
-			assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
+			said := 0 // lines that are not of its progress
+			for line := range strings.Lines(stderr) {
+				if strings.HasPrefix(line, "netbench gate: ") {
+					said++
+				}
+			}
+			assert.Equal(t, 1, said, stderr)
 		})
 	}
 }
@@ -91,7 +120,7 @@ func TestAGateOfOneProgramAgainstItselfSaysSo(t *testing.T) {
 	require.Equal(t, results.ExitUndecided, exit, stderr) // two rounds decide nothing
 	var r gate.Report
 	require.NoError(t, json.Unmarshal([]byte(out), &r), out)
-	assert.Equal(t, gate.Inconclusive, r.Verdict)
+	assert.Contains(t, []gate.Verdict{gate.Inconclusive, gate.Unfit}, r.Verdict) // unfit if the canary moved
 	assert.True(t, r.Same)
 	assert.EqualValues(t, 7, r.Seed)
 	require.NotNil(t, r.Canary)
@@ -134,12 +163,15 @@ func TestAnArmThatDiesIsHeldAgainstIt(t *testing.T) {
 	}
 }
 
-func TestAGateLeavesTheCheckoutAsItWas(t *testing.T) {
+// checkout makes a repository with one commit of these files, enters it, and
+// gives temporary files a place of their own.
+func checkout(t *testing.T, files map[string]string) (git func(args ...string) string, temporary string) {
+	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("no git")
 	}
 	dir := t.TempDir()
-	git := func(args ...string) string {
+	git = func(args ...string) string {
 		cmd := exec.Command("git", append([]string{"-c", "user.name=x", "-c", "user.email=x@y"}, args...)...)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
@@ -147,11 +179,67 @@ func TestAGateLeavesTheCheckoutAsItWas(t *testing.T) {
 		return string(out)
 	}
 	git("init", "-q")
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module m\n\ngo 1.26\n"), 0o600))
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
 	git("add", ".")
 	git("commit", "-qm", "a")
+	temporary = t.TempDir()
 	t.Chdir(dir)
-	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv("TMPDIR", temporary)
+	return git, temporary
+}
+
+// nothingLeft fails the test if a worktree or a temporary file is left.
+func nothingLeft(t *testing.T, git func(args ...string) string, temporary string) {
+	t.Helper()
+	assert.Equal(t, 1, strings.Count(git("worktree", "list"), "\n"), "no worktree is left")
+	left, err := os.ReadDir(temporary)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// A row that head cannot serve any more, though it has its model, is no row that is
+// lacking.
+func TestAnArmThatDoesNotStartIsHeldAgainstIt(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("CPU time of other processes needs Linux")
+	}
+	unpinned(t)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	broken := filepath.Join(t.TempDir(), "netbench")
+	require.NoError(t, os.WriteFile(broken, []byte("#!/bin/sh\necho 'panic: no ring' >&2\nexit 2\n"), 0o700))
+	for want, arms := range map[int][]string{
+		results.ExitFailed:    {"-base-bin", self, "-head-bin", broken},
+		results.ExitUndecided: {"-base-bin", broken, "-head-bin", self},
+	} {
+		exit, out, stderr := netbench(t, t.Context(), append(append([]string{"gate"}, arms...), short...)...)
+		assert.Equal(t, want, exit, "%s%s", out, stderr)
+		assert.Contains(t, out, "failed in 1 of 1 rounds")
+		assert.Contains(t, out, "panic: no ring")
+	}
+}
+
+func TestAWaiverMayBeOfARowThatIsNotDriven(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "waivers")
+	write := func(row string) []string {
+		require.NoError(t, os.WriteFile(file, []byte("2999-12-31 "+row+" server-cpu-ns/op because\n"), 0o600))
+		return []string{"-base-bin", self, "-head-bin", "/none", "-waivers", file, "-quick"}
+	}
+	_, _, stderr := netbench(t, t.Context(), append([]string{"gate"}, write("HTTP/model=reactor/conns=1000")...)...)
+	assert.Contains(t, stderr, "head: ", "it gets as far as to the arms")
+	assert.NotContains(t, stderr, "waiver")
+	_, _, stderr = netbench(t, t.Context(), append([]string{"gate"}, write("HTTP/model=moon/conns=1")...)...)
+	assert.Contains(t, stderr, "which is not a row that gates")
+}
+
+func TestAGateLeavesTheCheckoutAsItWas(t *testing.T) {
+	git, temporary := checkout(t, map[string]string{"go.mod": "module m\n\ngo 1.26\n"})
 	for _, tc := range []struct{ ref, want string }{
 		{"moon", `base: "moon" is not a commit here`},
 		{"HEAD", "base does not build: exit status 1"},
@@ -159,9 +247,117 @@ func TestAGateLeavesTheCheckoutAsItWas(t *testing.T) {
 		exit, _, stderr := netbench(t, t.Context(), "gate", "-base", tc.ref)
 		assert.Equal(t, results.ExitBadInput, exit)
 		assert.Contains(t, stderr, tc.want)
-		assert.Equal(t, 1, strings.Count(git("worktree", "list"), "\n"), "no worktree is left")
-		left, err := os.ReadDir(os.Getenv("TMPDIR"))
-		require.NoError(t, err)
-		assert.Empty(t, left)
+		nothingLeft(t, git, temporary)
 	}
+}
+
+func TestAnInterruptWhileAnArmIsBuiltLeavesNothing(t *testing.T) {
+	git, temporary := checkout(t, map[string]string{
+		"go.mod":               "module m\n\ngo 1.26\n",
+		"cmd/netbench/main.go": "package main\n\nimport _ \"net/http\"\n\nfunc main() {}\n",
+	})
+	t.Setenv("GOCACHE", t.TempDir()) // empty, so that all there is has to be compiled
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer cancel()
+		for {
+			if found, _ := filepath.Glob(filepath.Join(temporary, "*", "go-build*")); len(found) > 0 {
+				return
+			}
+			select {
+			case <-ended:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	exit, _, stderr := netbench(t, ctx, "gate", "-base", "HEAD")
+	close(ended)
+	assert.Equal(t, results.ExitUndecided, exit)
+	assert.Contains(t, stderr, "netbench gate: interrupted")
+	nothingLeft(t, git, temporary)
+}
+
+func TestAnInterruptedGateEndsItsServers(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("CPU time of other processes needs Linux")
+	}
+	unpinned(t)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	pids := filepath.Join(t.TempDir(), "pids")
+	noting := filepath.Join(t.TempDir(), "netbench")
+	require.NoError(t, os.WriteFile(noting, []byte("#!/bin/sh\necho $$ >>"+pids+"\nexec "+self+"\n"), 0o700))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		defer cancel()
+		for ctx.Err() == nil {
+			// Both were started once to see that they serve, and then for a round.
+			if text, _ := os.ReadFile(pids); strings.Count(string(text), "\n") >= 4 {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	exit, _, stderr := netbench(t, ctx, append([]string{"gate", "-base-bin", noting, "-head-bin", noting}, short...)...)
+	assert.Equal(t, results.ExitUndecided, exit)
+	assert.Contains(t, stderr, "netbench gate: interrupted")
+	text, err := os.ReadFile(pids)
+	require.NoError(t, err)
+	for pid := range strings.FieldsSeq(string(text)) {
+		_, err := os.Stat("/proc/" + pid)
+		assert.ErrorIs(t, err, os.ErrNotExist, "process %s is left", pid)
+	}
+}
+
+// A gate of commands needs no netbench in them, and judges what it is told to.
+func TestAGateOfCommandsJudgesServersOfAnyMake(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("CPU time of other processes needs Linux")
+	}
+	unpinned(t)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	line := "NETBENCH_TEST_FOREIGN={addr} exec " + self
+	exit, out, stderr := netbench(t, t.Context(), "gate", "-base-cmd", line, "-head-cmd", line, "-url", "tcp://{addr}",
+		"-conns", "10", "-size", "64", "-judge", "cpu+p99", "-rounds", "2", "-slice", "10ms", "-slices", "4", "-json", "-seed", "7")
+	require.Equal(t, results.ExitUndecided, exit, stderr) // two rounds decide nothing
+	var r gate.Report
+	require.NoError(t, json.Unmarshal([]byte(out), &r), out)
+	assert.Contains(t, []gate.Verdict{gate.Inconclusive, gate.Unfit}, r.Verdict) // unfit if the canary moved
+	assert.True(t, r.Same)
+	assert.Equal(t, line, r.Arms[1].Command)
+	judged := map[string]bool{}
+	for _, row := range r.Rows {
+		judged[row.Unit] = row.Verdict != gate.Informs
+		if row.Unit == "server-cpu-ns/op" {
+			assert.Equal(t, 2, row.N, row.Warnings)
+			require.NotNil(t, row.Base)
+			assert.Greater(t, *row.Base, 100.0)
+		}
+	}
+	assert.Equal(t, map[string]bool{"server-cpu-ns/op": true, "p99-ns": true, "req/s": false, "syscalls/op": false}, judged)
+	assert.Contains(t, r.Again, "-head-cmd='NETBENCH_TEST_FOREIGN={addr} exec ")
+}
+
+func TestIdleRowsMeasureMemory(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("memory of other processes needs Linux")
+	}
+	unpinned(t)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	exit, out, stderr := netbench(t, t.Context(), "gate", "-base-bin", self, "-head-bin", self, "-json",
+		"-rows", "Idle/model=reactor/conns=5000:memory", "-rounds", "2", "-slice", "10ms", "-slices", "4")
+	require.Equal(t, results.ExitUndecided, exit, "%s%s", out, stderr) // two rounds decide nothing
+	var r gate.Report
+	require.NoError(t, json.Unmarshal([]byte(out), &r), out)
+	require.Len(t, r.Rows, 1)
+	assert.Equal(t, "user-B/conn", r.Rows[0].Unit)
+	require.NotNil(t, r.Rows[0].Base)
+	assert.Greater(t, *r.Rows[0].Base, 32.0)
+	assert.Less(t, *r.Rows[0].Base, 4096.0)
 }

@@ -2,15 +2,19 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"netbench/gate"
+	"netbench/internal/proc"
 	"netbench/internal/scenario"
 	"netbench/load"
 	"netbench/models/floor"
 	"netbench/models/goroutine"
+	"netbench/models/memory"
 	"netbench/models/reactor"
 	"netbench/models/reuseport"
 	"netbench/testenv"
@@ -29,16 +33,50 @@ type gateRow struct {
 var gateRows = []gateRow{
 	{"Echo/model=goroutine/conns=100/size=1024", "cpu syscalls allocs", "rate", true},
 	{"Echo/model=goroutine/conns=1000/size=1024", "cpu", "rate", false},
-	{"Echo/model=reactor/conns=100/size=1024", "cpu allocs", "rate syscalls", true},
+	{"Echo/model=reactor/conns=100/size=1024", "cpu", "rate syscalls allocs", true},
 	{"Echo/model=reactor/conns=1000/size=1024", "cpu", "rate", false},
 	{"HTTP/model=goroutine/conns=1000", "cpu", "rate allocs", true},
 	{"HTTP/model=reactor/conns=1000", "cpu", "rate allocs", false},
 	{"Open/model=goroutine/conns=100/size=64/load=0.5", "p99", "cpu", false},
+	{"Idle/model=reactor/conns=5000", "memory", "", false},
 }
 
-// scenarios are those of all subjects that a gate may drive.
+// scenarios are those of all subjects that a gate may drive: requests on connections
+// that stay, and connections that stay idle.
 func scenarios() []scenario.Scenario {
-	return slices.Concat(goroutine.Scenarios(), reactor.Scenarios(), reuseport.Scenarios())
+	all := slices.Concat(goroutine.Scenarios(), reactor.Scenarios(), reuseport.Scenarios(), idle())
+	return slices.DeleteFunc(all, func(s scenario.Scenario) bool { return s.Plan.Mode == load.Connect })
+}
+
+// idle are the rows of idle connections, whose memory is measured.
+func idle() []scenario.Scenario {
+	var all []scenario.Scenario
+	for _, model := range []string{goroutine.Name, goroutine.NameLean, reactor.Name} {
+		all = append(all, scenario.Scenario{
+			Name:   "Idle/model=" + model + "/conns=5000",
+			Server: testenv.ServerSpec{Model: model, Service: "echo"},
+			Plan:   load.Plan{Mode: load.Idle, Conns: 5000, Size: 64},
+		})
+	}
+	return all
+}
+
+// idleMemory is what an idle connection of a scenario's server costs: the slope of
+// user memory between a fifth of its connections and all.
+func idleMemory(ctx context.Context, name string, s scenario.Scenario) (perConn float64, notes []string, err error) {
+	r, err := memory.Measure(ctx, memory.Subject{Name: name, Server: s.Server}, memory.Options{
+		Conns: []int{max(1, s.Plan.Conns/5), s.Plan.Conns}, Repetitions: 1, Size: s.Plan.Size,
+	})
+	var ended *proc.ExitError
+	switch {
+	case errors.Is(err, memory.ErrInput), errors.Is(err, errors.ErrUnsupported):
+		return 0, nil, fmt.Errorf("%w: %w", gate.ErrInput, err)
+	case errors.As(err, &ended) && ended.Role == load.Role().Name:
+		return 0, nil, fmt.Errorf("%w: %w", gate.ErrGenerator, err)
+	case err != nil:
+		return 0, nil, err
+	}
+	return r.User.PerConn, r.Warnings, nil
 }
 
 // gateCells makes cells of rows.
@@ -50,12 +88,18 @@ func gateCells(rows []gateRow) ([]gate.Cell, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("row %q is unknown (netbench gate -list prints them)", row.scenario)
 		}
+		if slices.ContainsFunc(cells, func(c gate.Cell) bool { return c.Name == row.scenario }) {
+			return nil, fmt.Errorf("row %s is given twice", row.scenario)
+		}
 		c := gate.Cell{Scenario: known[i]}
 		for gates, names := range map[bool]string{true: row.gates, false: row.informs} {
 			for _, name := range strings.Fields(names) {
 				m, ok := gate.NamedMetric(name, gates)
 				if !ok {
-					return nil, fmt.Errorf("row %s: metric %q is unknown (use cpu, rate, p99, syscalls, allocs)", row.scenario, name)
+					return nil, fmt.Errorf("row %s: metric %q is unknown (use cpu, rate, p99, syscalls, allocs, memory)", row.scenario, name)
+				}
+				if slices.ContainsFunc(c.Metrics, func(other gate.Metric) bool { return other.Unit == m.Unit }) {
+					return nil, fmt.Errorf("row %s: metric %q is given twice", row.scenario, name)
 				}
 				c.Metrics = append(c.Metrics, m)
 			}
@@ -67,17 +111,75 @@ func gateCells(rows []gateRow) ([]gate.Cell, error) {
 }
 
 // parseGateRows reads -rows: names of scenarios, each with the metrics that judge
-// after a colon, cpu unless given: "Echo/model=reactor/conns=10/size=1024:cpu+allocs".
+// after a colon, cpu unless given, or memory of idle connections:
+// "Echo/model=reactor/conns=10/size=1024:cpu+allocs".
 func parseGateRows(list string) []gateRow {
 	var rows []gateRow
 	for item := range strings.SplitSeq(list, ",") {
 		name, judging, found := strings.Cut(item, ":")
-		if !found {
+		switch {
+		case !found && strings.HasPrefix(name, "Idle/"):
+			judging = "memory"
+		case !found:
 			judging = "cpu"
 		}
 		rows = append(rows, gateRow{scenario: name, gates: strings.ReplaceAll(judging, "+", " ")})
 	}
 	return rows
+}
+
+// ownServer is what is asked of servers that are given as command lines.
+type ownServer struct {
+	url          string
+	conns, size  int
+	sized        bool // size was given
+	judge        string
+	startTimeout time.Duration
+}
+
+// cells are one closed loop, and one open loop at half of its rate for p99.
+func (w ownServer) cells() ([]gate.Cell, error) {
+	if !strings.Contains(w.url, "{addr}") {
+		return nil, fmt.Errorf("-url is %q (want a URL with {addr}, for instance http://{addr}/: both servers run at the same time, at addresses of their own)", w.url)
+	}
+	target, err := load.ParseTarget(context.Background(), strings.ReplaceAll(w.url, "{addr}", "127.0.0.1:1"))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("-url: %w", err)
+	case target.Address != "127.0.0.1:1":
+		return nil, fmt.Errorf("-url is %q (want {addr} as its host and port)", w.url)
+	case w.conns < 1:
+		return nil, fmt.Errorf("-conns is %d (want 1 or more)", w.conns)
+	}
+	plan := load.Plan{Conns: w.conns}
+	if target.Protocol == load.EchoProtocol || target.Protocol == load.FrameProtocol {
+		if plan.Size = w.size; w.size < 1 {
+			return nil, fmt.Errorf("-size is %d (want 1 or more)", w.size)
+		}
+	} else if w.sized {
+		return nil, fmt.Errorf("-size has no effect on %s", w.url)
+	}
+	paced := plan
+	paced.Mode = load.Open
+	name := fmt.Sprintf("protocol=%s/conns=%d", target.Protocol, w.conns)
+	spec := testenv.ServerSpec{StartTimeout: w.startTimeout}
+	closed := gate.Cell{Scenario: scenario.Scenario{Name: "Own/" + name, Server: spec, URL: w.url, Plan: plan}}
+	open := gate.Cell{Scenario: scenario.Scenario{Name: "OwnOpen/" + name + "/load=0.5", Server: spec, URL: w.url, Plan: paced, RateShare: 0.5}}
+	judging := strings.Split(w.judge, "+")
+	for _, metric := range []string{"cpu", "rate", "syscalls", "p99"} {
+		m, _ := gate.NamedMetric(metric, slices.Contains(judging, metric))
+		if metric == "p99" {
+			open.Metrics = append(open.Metrics, m)
+		} else {
+			closed.Metrics = append(closed.Metrics, m)
+		}
+	}
+	for _, metric := range judging {
+		if !slices.Contains([]string{"cpu", "rate", "syscalls", "p99"}, metric) {
+			return nil, fmt.Errorf("-judge: metric %q is unknown here (use cpu, rate, p99, syscalls)", metric)
+		}
+	}
+	return []gate.Cell{closed, open}, nil
 }
 
 // canary is the row that no change can touch: the floor in C, driven against

@@ -21,19 +21,16 @@ explains that command, its flags and how to use it.`,
 		Examples: []Example{{"What record does, and its flags:", "netbench help record"}},
 		Setup: func(*flag.FlagSet) Action {
 			return func(_ context.Context, args []string, s Streams) (int, error) {
-				switch len(args) {
-				case 0:
+				if len(args) == 0 {
 					overview(s.Out)
 					return results.ExitGood, nil
-				case 1:
-					c, ok := find(args[0])
-					if !ok {
-						return results.ExitBadInput, fmt.Errorf("unknown command %q (see: netbench help)", args[0])
-					}
-					c.help(s.Out)
-					return results.ExitGood, nil
 				}
-				return results.ExitBadInput, fmt.Errorf("%d commands at once (give one)", len(args))
+				c, ok := find(strings.Join(args, " "))
+				if !ok {
+					return results.ExitBadInput, fmt.Errorf("unknown command %q (see: netbench help)", strings.Join(args, " "))
+				}
+				c.help(s.Out)
+				return results.ExitGood, nil
 			}
 		},
 	}

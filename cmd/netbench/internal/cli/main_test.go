@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"io"
+	"net"
 	"os"
 	"testing"
 
@@ -11,6 +13,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv("NETBENCH_TEST_FOREIGN"); addr != "" {
+		serveForeign(addr)
+	}
 	testenv.Main(Models(), load.Role()) // commands start this binary as server and generator
 	code := m.Run()
 	if code == 0 {
@@ -20,4 +25,23 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// serveForeign is an echo server that knows nothing of netbench. It never returns.
+func serveForeign(addr string) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		os.Stderr.WriteString(err.Error() + "\n")
+		os.Exit(1)
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			os.Exit(1)
+		}
+		go func() {
+			_, _ = io.Copy(c, c)
+			c.Close()
+		}()
+	}
 }

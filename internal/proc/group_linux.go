@@ -1,4 +1,4 @@
-package peers
+package proc
 
 import (
 	"errors"
@@ -13,11 +13,12 @@ import (
 // milliseconds, but where nobody reaps orphans they never seem to.
 const groupEnd = time.Second
 
-// runGroup runs a command as a group of processes with all that it starts. When
-// the command's context ends they all are killed: the go command heeds no signal
-// while it builds, and dies without its compilers and without having cleaned up.
-// The command does not outlive this process either.
-func runGroup(cmd *exec.Cmd) error {
+// RunGroup runs a command, made with a context, as a group of processes with all
+// that it starts. When its context ends they all are killed: the go command heeds
+// no signal while it builds, and dies without its compilers and without having
+// cleaned up. The command does not outlive this process either. Where there is no
+// such group, which is everywhere but on Linux, only the command is killed.
+func RunGroup(cmd *exec.Cmd) error {
 	// The kernel kills it with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

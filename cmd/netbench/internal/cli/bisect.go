@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"netbench/gate"
+	"netbench/results"
+	"netbench/testenv"
+)
+
+func bisectCommand() Command {
+	return Command{
+		Name:  "bisect",
+		Short: "which commit made it slower? found by gates",
+		Long: `Good and bad are compared by a gate first. If bad is slower, the commits between them
+are halved, by gates between good and the one in the middle, until one is left: the
+first that has more than half of the slowdown. The search follows first parents, so
+a merged branch is one commit. Commits that do not build or cannot be decided about
+are left out, and if that leaves several, all are named.
+
+Each gate takes two minutes with the defaults, canary and build included, and there
+are as many as the number of commits has binary digits, and two more.
+
+Exit codes: 0 one commit was found; 2 bad input; 3 bad is not shown to be slower,
+several commits are left, or interrupted.`,
+		Examples: []Example{
+			{"Since a release:", "netbench bisect -good v1.2.0 -row Echo/model=reactor/conns=100/size=1024"},
+			{"By allocations:", "netbench bisect -good HEAD~20 -bad HEAD -row Echo/model=goroutine/conns=100/size=64:allocs"},
+		},
+		Setup: func(flags *flag.FlagSet) Action {
+			f := &bisectFlags{}
+			flags.StringVar(&f.good, "good", "", "`ref` of git that is not slow yet")
+			flags.StringVar(&f.bad, "bad", "HEAD", "`ref` of git that is slow")
+			flags.StringVar(&f.row, "row", "", "`ROW` or ROW:METRIC that became slower (netbench gate -list)")
+			flags.IntVar(&f.rounds, "rounds", gate.DefaultRounds, "rounds of a gate (`number`)")
+			flags.DurationVar(&f.slice, "slice", 100*time.Millisecond, "`length` of a slice of load on one arm")
+			flags.IntVar(&f.slices, "slices", gate.DefaultSlices, "slices of each arm in a round (`number`)")
+			flags.Uint64Var(&f.seed, "seed", 1, "`number` that payload and order are made from")
+			flags.BoolVar(&f.asJSON, "json", false, "print one JSON object")
+			return f.run
+		},
+	}
+}
+
+type bisectFlags struct {
+	good, bad, row string
+	rounds, slices int
+	slice          time.Duration
+	seed           uint64
+	asJSON         bool
+}
+
+func (f *bisectFlags) run(ctx context.Context, _ []string, s Streams) (int, error) {
+	o, err := f.options(s)
+	if err != nil {
+		return results.ExitBadInput, err
+	}
+	if err := testenv.PinSelf(o.Place.Generator); err != nil {
+		return results.ExitUndecided, err
+	}
+	canary, note := canary(ctx, "")
+	if o.Canary = canary; note != "" {
+		o.Log(note)
+	}
+	r, err := gate.RunBisect(ctx, o)
+	switch {
+	case ctx.Err() != nil:
+		return results.ExitUndecided, errors.New("interrupted")
+	case errors.Is(err, gate.ErrInput):
+		return results.ExitBadInput, err
+	case err != nil:
+		return results.ExitUndecided, err
+	}
+	if f.asJSON {
+		err = printJSON(s.Out, r)
+	} else {
+		err = printBisected(s.Out, r)
+	}
+	if len(r.Candidates) != 1 {
+		return results.ExitUndecided, err
+	}
+	return results.ExitGood, err
+}
+
+func (f *bisectFlags) options(s Streams) (o gate.Bisect, err error) {
+	switch {
+	case f.good == "":
+		return o, errors.New("-good is missing (give a ref of git that is not slow yet)")
+	case f.row == "":
+		return o, errors.New("-row is missing (netbench gate -list prints them)")
+	case f.rounds < 2:
+		return o, fmt.Errorf("-rounds is %d (want 2 or more)", f.rounds)
+	case f.slice < 10*time.Millisecond:
+		return o, fmt.Errorf("-slice is %v (want at least 10ms: starting and draining would weigh too much)", f.slice)
+	case f.slices < 1:
+		return o, fmt.Errorf("-slices is %d (want 1 or more)", f.slices)
+	}
+	place, err := testenv.Place()
+	if err != nil {
+		return o, err
+	}
+	if !place.Disjoint {
+		return o, fmt.Errorf("a gate needs two CPUs or more, so that servers and generator have their own (%s)", place.Reason)
+	}
+	cells, err := gateCells(parseGateRows(f.row))
+	if err != nil {
+		return o, err
+	}
+	if len(cells) != 1 || len(cells[0].Metrics) != 1 {
+		return o, fmt.Errorf("-row is %q (want one row, with one metric)", f.row)
+	}
+	return gate.Bisect{
+		Good: f.good, Bad: f.bad,
+		Options: gate.Options{
+			Cells: cells, Rules: gate.DefaultRules(), Rounds: f.rounds, Slice: f.slice, Slices: f.slices, Seed: f.seed, Place: place, Memory: idleMemory,
+			Log: func(line string) { fmt.Fprintln(s.Err, line) },
+		},
+	}, nil
+}
+
+// printBisected writes what was found for people.
+func printBisected(w io.Writer, r *gate.Bisected) error {
+	fmt.Fprintf(w, "%s %s\n\n", r.Row, r.Unit)
+	for _, step := range r.Steps {
+		fmt.Fprintln(w, step)
+	}
+	if len(r.Candidates) == 1 {
+		fmt.Fprintf(w, "\n%s made it slower", r.Candidates[0])
+		if own := r.Own; own != nil && own.Effect != nil && own.Lo != nil && own.Hi != nil {
+			fmt.Fprintf(w, ", by %+.1f %% [%+.1f, %+.1f]", 100**own.Effect, 100**own.Lo, 100**own.Hi)
+		}
+		_, err := fmt.Fprintln(w)
+		return err
+	}
+	fmt.Fprintf(w, "\none of these %d made it slower; none between could be judged:\n", len(r.Candidates))
+	for _, c := range r.Candidates {
+		if _, err := fmt.Fprintln(w, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
