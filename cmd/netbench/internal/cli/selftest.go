@@ -16,7 +16,7 @@ import (
 func selftestCommand() Command {
 	return Command{
 		Name:  "gate selftest",
-		Short: "how often does the gate err? its verdicts where the truth is known",
+		Short: "how often does the gate err? tried where the truth is known",
 		Long: `The decision alone is tried on simulated noise of several kinds. Then the gate
 itself is held where the truth is known: a program against itself, against itself
 with calibrated extra work of 3, 5, 10 and 20 % of its CPU time per request, and
