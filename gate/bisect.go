@@ -285,7 +285,7 @@ func (s *bisection) arm(place int) (Arm, error) {
 		return a, nil
 	}
 	hash := s.line[place].Hash
-	a, err := s.builder.arm(hash, hash, "", "")
+	a, err := s.builder.arm(hash[:12], hash, "", "")
 	if err == nil {
 		s.built[place] = a
 	}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/aclements/go-moremath/stats"
+
 	"netbench/results"
 )
 
@@ -120,7 +122,7 @@ func (t *track) outcome(m Metric) Outcome {
 	if without > 0 {
 		row.Warnings = append(row.Warnings, fmt.Sprintf("%d of %d rounds have no value%s", without, len(t.rounds), t.why(m)))
 	}
-	row.Base, row.Head = geometricMean(row.base, m.Step), geometricMean(row.head, m.Step)
+	row.Base, row.Head = mean(row.base, m), mean(row.head, m)
 	row.Warnings = append(append(row.Warnings, t.notes...), t.warnings(row.d)...)
 	return row
 }
@@ -194,6 +196,9 @@ func (t *track) why(m Metric) string {
 func (row *Outcome) set(j Judged) {
 	row.N, row.Verdict = j.N, j.Verdict
 	row.Effect, row.Lo, row.Hi = finite(j.Effect), finite(j.Lo), finite(j.Hi)
+	if j.Lo <= -1 { // too few rounds to bound it
+		row.Lo = nil
+	}
 	row.P, row.PAdj, row.MDE = finite(j.P), finite(j.PAdj), finite(j.MDE)
 	if j.N == 0 {
 		row.P, row.PAdj = nil, nil
@@ -208,17 +213,14 @@ func finite(v float64) *float64 {
 	return &v
 }
 
-// geometricMean of values, of which none counts as less than least; nil for none.
-func geometricMean(values []float64, least float64) *float64 {
+// mean of values: geometric, as effects are, or arithmetic of counts, which may be 0;
+// nil for none.
+func mean(values []float64, m Metric) *float64 {
 	if len(values) == 0 {
 		return nil
 	}
-	sum := 0.0
-	for _, v := range values {
-		if max(v, least) <= 0 {
-			return nil
-		}
-		sum += math.Log(max(v, least))
+	if m.Kind == Count {
+		return finite(stats.Mean(values))
 	}
-	return finite(math.Exp(sum / float64(len(values))))
+	return finite(stats.GeoMean(values))
 }
