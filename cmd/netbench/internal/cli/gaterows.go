@@ -157,7 +157,7 @@ type ownServer struct {
 	startTimeout time.Duration
 }
 
-// cells are one closed loop, and one open loop at half of its rate for p99.
+// cells are one closed loop, and one open loop at a fifth of its rate for p99.
 func (w ownServer) cells() ([]gate.Cell, error) {
 	if !strings.Contains(w.url, "{addr}") {
 		return nil, fmt.Errorf("-url is %q (want a URL with {addr}, for instance http://{addr}/: both servers run at the same time, at addresses of their own)", w.url)
@@ -184,7 +184,7 @@ func (w ownServer) cells() ([]gate.Cell, error) {
 	name := fmt.Sprintf("protocol=%s/conns=%d", target.Protocol, w.conns)
 	spec := testenv.ServerSpec{StartTimeout: w.startTimeout}
 	closed := gate.Cell{Scenario: scenario.Scenario{Name: "Own/" + name, Server: spec, URL: w.url, Plan: plan}}
-	open := gate.Cell{Scenario: scenario.Scenario{Name: "OwnOpen/" + name + "/load=0.5", Server: spec, URL: w.url, Plan: paced, RateShare: 0.5}}
+	open := gate.Cell{Scenario: scenario.Scenario{Name: "OwnOpen/" + name + "/load=0.2", Server: spec, URL: w.url, Plan: paced, RateShare: 0.2}}
 	judging := strings.Split(w.judge, "+")
 	for _, metric := range []string{"cpu", "rate", "syscalls", "p99"} {
 		m, _ := gate.NamedMetric(metric, slices.Contains(judging, metric))
