@@ -306,6 +306,15 @@ func TestClassifyNamesErrorsOfTheSystem(t *testing.T) {
 	assert.Equal(t, MismatchError, classify(errors.New("anything else"), MismatchError))
 }
 
+func TestWantOfPortsAndDescriptorsIsTheHostsFault(t *testing.T) {
+	for errno, want := range map[syscall.Errno]bool{syscall.EMFILE: true, syscall.EADDRNOTAVAIL: true, syscall.ECONNREFUSED: false} {
+		err := dialError(Target{Address: "127.0.0.1:9"}, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", errno)})
+		require.ErrorIs(t, err, ErrInput)
+		var host hostError
+		assert.Equal(t, want, errors.As(fmt.Errorf("a: %w", err), &host), errno)
+	}
+}
+
 func TestADialThatTakesTooLongIsATimeout(t *testing.T) {
 	d := net.Dialer{Timeout: time.Nanosecond}
 	_, err := d.Dial("tcp", "127.0.0.1:9")

@@ -15,14 +15,19 @@ var (
 	errNoReply  = errors.New("no whole reply came in time")
 )
 
+// hostError is the error of a dial that this host is to blame for, and no server.
+type hostError struct{ error }
+
+func (e hostError) Unwrap() error { return e.error }
+
 // dialError explains why no connection could be made.
 func dialError(t Target, err error) error {
-	hint := "is a server listening there?"
+	hint, host := "is a server listening there?", false
 	switch {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		hint = "no local port is free; use more targets, or fewer connections"
+		hint, host = "no local port is free; use more targets, or fewer connections", true
 	case errors.Is(err, syscall.EMFILE):
-		hint = "no descriptor is free; raise ulimit -n, or use fewer connections"
+		hint, host = "no descriptor is free; raise ulimit -n, or use fewer connections", true
 	case errors.Is(err, syscall.ETIMEDOUT):
 		hint = "it does not answer; is the address right?"
 	}
@@ -30,5 +35,9 @@ func dialError(t Target, err error) error {
 	if errors.As(err, &errno) {
 		err = errno // what surrounds it repeats the target
 	}
-	return badInput("connect to %s: %v (%s)", fmt.Sprint(t), err, hint)
+	err = badInput("connect to %s: %v (%s)", fmt.Sprint(t), err, hint)
+	if host {
+		return hostError{err}
+	}
+	return err
 }

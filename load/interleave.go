@@ -53,9 +53,11 @@ type Subject interface {
 	Stop(ctx context.Context) error
 }
 
-// Counts are numbers of events. A nil one could not be counted.
+// Counts are numbers of events. A nil one could not be counted; Absent says why, of
+// the first.
 type Counts struct {
 	Syscalls, Switches *uint64
+	Absent             string
 }
 
 // Allocations of a server since it started. Absent where there is no Go runtime

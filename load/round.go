@@ -82,7 +82,8 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 				return nil, fmt.Errorf("%s: %w", l.name, err)
 			}
 			var ended *proc.ExitError
-			if errors.As(err, &ended) && ctx.Err() == nil {
+			var host hostError
+			if (errors.As(err, &ended) || errors.As(err, &host)) && ctx.Err() == nil && !first {
 				r.unfit(l.name, err.Error())
 				return r, nil
 			}
@@ -260,7 +261,7 @@ func (l *lane) sample(ctx context.Context, steal *float64) (*Sample, error) {
 	}
 	p := l.session.p
 	s := &Sample{
-		Name: l.name, NoCounts: l.noCounts,
+		Name: l.name, NoCounts: cmp.Or(l.noCounts, l.counts.Absent),
 		Result: newResult(&p, &l.sum, circumstances{
 			serverCPU: &l.cpu, wall: l.wall, steal: steal,
 			processes: l.session.processes, genCPUs: max(1, len(p.CPUs)),

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"netbench/internal/needs"
 )
 
 func TestFingerprintOfThisHostKnowsTheProcess(t *testing.T) {
@@ -106,7 +108,7 @@ func TestCollectEndsWithItsContext(t *testing.T) {
 
 func TestRevisionTellsCommitAndWhetherAnythingDiffers(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not in PATH")
+		needs.Skip(t, needs.Git, err)
 	}
 	dir := t.TempDir()
 	for _, v := range []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"} {

@@ -19,6 +19,8 @@ const (
 	Wrk  = "wrk"  // the load generator of that name
 	Perf = "perf" // the right to count system calls and context switches
 
+	Git = "git" // the git command
+
 	Peers = "peers" // the go command, and the sources and modules of other people's engines
 
 	Uring = "io_uring" // a kernel that has it and permits it

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,7 @@ func (s *subject) Count(context.Context) (func() (load.Counts, error), error) {
 		if n.NoSyscalls == "" {
 			c.Syscalls = &n.Syscalls
 		}
+		c.Absent = cmp.Or(n.NoSyscalls, n.NoCtxSwitches)
 		if n.NoCtxSwitches == "" {
 			c.Switches = &n.CtxSwitches
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/gate"
+	"netbench/internal/needs"
 	"netbench/results"
 )
 
@@ -168,7 +169,7 @@ func TestAnArmThatDiesIsHeldAgainstIt(t *testing.T) {
 func checkout(t *testing.T, files map[string]string) (git func(args ...string) string, temporary string) {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("no git")
+		needs.Skip(t, needs.Git, err)
 	}
 	dir := t.TempDir()
 	git = func(args ...string) string {
