@@ -8,14 +8,19 @@ import (
 	"time"
 )
 
-// Print writes the report for people. again is the command that repeats the run.
-func (r *Report) Print(w io.Writer, again string) error {
+// Print writes the report for people.
+func (r *Report) Print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "base  %s\nhead  %s\n", r.Arms[0], r.Arms[1])
 	if r.Same {
 		fmt.Fprintln(&b, "Both arms are the same program: this run shows how the gate judges where nothing changed.")
 	}
-	fmt.Fprintf(&b, "%d rounds in %s, seed %d\n\n", r.Rounds, time.Duration(r.Seconds*float64(time.Second)).Round(time.Second), r.Seed)
+	took := time.Duration(r.Seconds * float64(time.Second)).Round(time.Second)
+	if r.Interrupted {
+		fmt.Fprintf(&b, "interrupted in %d rounds after %s, seed %d\n\n", r.Rounds, took, r.Seed)
+	} else {
+		fmt.Fprintf(&b, "%d rounds in %s, seed %d\n\n", r.Rounds, took, r.Seed)
+	}
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, strings.Join(heading, "\t"))
 	for _, row := range r.all() {
@@ -33,13 +38,17 @@ func (r *Report) Print(w io.Writer, again string) error {
 	for _, why := range r.Reasons {
 		fmt.Fprintf(&b, "because  %s\n", why)
 	}
-	fmt.Fprintf(&b, "verdict  %s\nagain    %s\n", r.Verdict, again)
+	verdict := string(r.Verdict)
+	if r.Interrupted {
+		verdict = "none, as the run did not come to its end"
+	}
+	fmt.Fprintf(&b, "verdict  %s\nagain    %s\n", verdict, r.Again)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 // Markdown writes the report for a pull request.
-func (r *Report) Markdown(w io.Writer, again string) error {
+func (r *Report) Markdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## netbench gate: %s\n\n", r.Verdict)
 	for _, why := range r.Reasons {
@@ -59,7 +68,7 @@ func (r *Report) Markdown(w io.Writer, again string) error {
 			fmt.Fprintf(&b, "- %s %s: %s\n", escaped(row.Name), row.Unit, escaped(warning))
 		}
 	}
-	fmt.Fprintf(&b, "\nbase %s, head %s; %d rounds, seed %d. Again: %s\n", code(r.Arms[0].String()), code(r.Arms[1].String()), r.Rounds, r.Seed, code(again))
+	fmt.Fprintf(&b, "\nbase %s, head %s; %d rounds, seed %d. Again: %s\n", code(r.Arms[0].String()), code(r.Arms[1].String()), r.Rounds, r.Seed, code(r.Again))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

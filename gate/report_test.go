@@ -170,7 +170,11 @@ func TestAWaiverLetsARowFail(t *testing.T) {
 
 func TestAnInterruptedGateHasNoVerdict(t *testing.T) {
 	o := Options{Rules: DefaultRules(), Rounds: 15}
-	assert.Empty(t, o.report([]*track{made("Echo", gating(serverCPU), []float64{1}, []float64{2})}, time.Second, true).Verdict)
+	r := o.report([]*track{made("Echo", gating(serverCPU), []float64{1}, []float64{2})}, time.Second, true)
+	assert.Empty(t, r.Verdict)
+	var text bytes.Buffer
+	require.NoError(t, r.Print(&text))
+	assert.Contains(t, text.String(), "verdict  none, as the run did not come to its end")
 }
 
 func TestWarningsTellOfDriftAndOfTwoModes(t *testing.T) {
@@ -190,8 +194,9 @@ func TestTheReportIsTheSameInAllForms(t *testing.T) {
 	r := judgeOf(made("Echo", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 120, 0.01)))
 	r.Rows[0].Warnings = append(r.Rows[0].Warnings, "a | b")
 	var text, page bytes.Buffer
-	require.NoError(t, r.Print(&text, "netbench gate -seed=1"))
-	require.NoError(t, r.Markdown(&page, "netbench gate -seed=1"))
+	r.Again = "netbench gate -seed=1"
+	require.NoError(t, r.Print(&text))
+	require.NoError(t, r.Markdown(&page))
 	for _, want := range []string{"server-cpu-ns/op", "+19", "fail", "netbench gate -seed=1"} {
 		assert.Contains(t, text.String(), want)
 		assert.Contains(t, page.String(), want)

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"time"
 
 	"netbench/gate"
 	"netbench/results"
@@ -37,10 +36,8 @@ several commits are left, or interrupted.`,
 			flags.StringVar(&f.good, "good", "", "`ref` of git that is not slow yet")
 			flags.StringVar(&f.bad, "bad", "HEAD", "`ref` of git that is slow")
 			flags.StringVar(&f.row, "row", "", "`ROW` or ROW:METRIC that became slower (netbench gate -list)")
-			flags.IntVar(&f.rounds, "rounds", gate.DefaultRounds, "rounds of a gate (`number`)")
-			flags.DurationVar(&f.slice, "slice", 100*time.Millisecond, "`length` of a slice of load on one arm")
-			flags.IntVar(&f.slices, "slices", gate.DefaultSlices, "slices of each arm in a round (`number`)")
-			flags.Uint64Var(&f.seed, "seed", 1, "`number` that payload and order are made from")
+			f.pace.declare(flags)
+			flags.Uint64Var(&f.pace.seed, "seed", 1, "`number` that payload and order are made from")
 			flags.BoolVar(&f.asJSON, "json", false, "print one JSON object")
 			return f.run
 		},
@@ -49,9 +46,7 @@ several commits are left, or interrupted.`,
 
 type bisectFlags struct {
 	good, bad, row string
-	rounds, slices int
-	slice          time.Duration
-	seed           uint64
+	pace           gatePace
 	asJSON         bool
 }
 
@@ -93,19 +88,13 @@ func (f *bisectFlags) options(s Streams) (o gate.Bisect, err error) {
 		return o, errors.New("-good is missing (give a ref of git that is not slow yet)")
 	case f.row == "":
 		return o, errors.New("-row is missing (netbench gate -list prints them)")
-	case f.rounds < 2:
-		return o, fmt.Errorf("-rounds is %d (want 2 or more)", f.rounds)
-	case f.slice < 10*time.Millisecond:
-		return o, fmt.Errorf("-slice is %v (want at least 10ms: starting and draining would weigh too much)", f.slice)
-	case f.slices < 1:
-		return o, fmt.Errorf("-slices is %d (want 1 or more)", f.slices)
 	}
-	place, err := testenv.Place()
-	if err != nil {
+	if err := f.pace.check(); err != nil {
 		return o, err
 	}
-	if !place.Disjoint {
-		return o, fmt.Errorf("a gate needs two CPUs or more, so that servers and generator have their own (%s)", place.Reason)
+	place, err := gatePlace()
+	if err != nil {
+		return o, err
 	}
 	cells, err := gateCells(parseGateRows(f.row))
 	if err != nil {
@@ -114,13 +103,10 @@ func (f *bisectFlags) options(s Streams) (o gate.Bisect, err error) {
 	if len(cells) != 1 || len(cells[0].Metrics) != 1 {
 		return o, fmt.Errorf("-row is %q (want one row, with one metric)", f.row)
 	}
-	return gate.Bisect{
-		Good: f.good, Bad: f.bad,
-		Options: gate.Options{
-			Cells: cells, Rules: gate.DefaultRules(), Rounds: f.rounds, Slice: f.slice, Slices: f.slices, Seed: f.seed, Place: place, Memory: idleMemory,
-			Log: func(line string) { fmt.Fprintln(s.Err, line) },
-		},
-	}, nil
+	o = gate.Bisect{Good: f.good, Bad: f.bad, Options: f.pace.options(gate.DefaultRules())}
+	o.Cells, o.Place = cells, place
+	o.Log = func(line string) { fmt.Fprintln(s.Err, line) }
+	return o, nil
 }
 
 // printBisected writes what was found for people.

@@ -61,10 +61,7 @@ type gateFlags struct {
 	rows         string
 	own          ownServer
 	quick, list  bool
-	rounds       int
-	slice        time.Duration
-	slices       int
-	seed         uint64
+	pace         gatePace
 	rules        gate.Rules
 	margins      [3]float64
 	tolerances   [3]float64
@@ -94,10 +91,8 @@ func declareGateFlags(fs *flag.FlagSet) *gateFlags {
 	fs.StringVar(&f.rows, "rows", "", "`list` of rows in place of the table: ROW or ROW:METRIC+METRIC, metrics being cpu (the default), rate, p99, syscalls, allocs, and memory of idle rows (the only one there)")
 	fs.BoolVar(&f.quick, "quick", false, "three loads only, in four minutes")
 	fs.BoolVar(&f.list, "list", false, "print the table of rows, and all that -rows knows, and end")
-	fs.IntVar(&f.rounds, "rounds", gate.DefaultRounds, "rounds, each with fresh processes (`number`)")
-	fs.DurationVar(&f.slice, "slice", 100*time.Millisecond, "`length` of a slice of load on one arm")
-	fs.IntVar(&f.slices, "slices", gate.DefaultSlices, "slices of each arm in a round (`number`)")
-	fs.Uint64Var(&f.seed, "seed", 0, "`number` that payload and order are made from; taken from the clock unless given")
+	f.pace.declare(fs)
+	fs.Uint64Var(&f.pace.seed, "seed", 0, "`number` that payload and order are made from; taken from the clock unless given")
 	fs.Float64Var(&f.rules.Alpha, "alpha", f.rules.Alpha, "the adjusted `p-value` at which a row fails")
 	fs.Float64Var(&f.rules.Confidence, "confidence", f.rules.Confidence, "`share` of certainty with which a row that passes is below its tolerance")
 	for i, kind := range gateKinds {
@@ -125,12 +120,9 @@ func (f *gateFlags) run(ctx context.Context, flags *flag.FlagSet, s Streams) (in
 		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
 	}
 	defer page.discard()
-	place, err := testenv.Place()
+	place, err := gatePlace()
 	if err != nil {
 		return results.ExitBadInput, err
-	}
-	if !place.Disjoint {
-		return results.ExitBadInput, fmt.Errorf("a gate needs two CPUs or more, so that servers and generator have their own (%s)", place.Reason)
 	}
 	o.Place = place
 	o.Log = func(line string) { fmt.Fprintln(s.Err, line) }
@@ -161,25 +153,31 @@ func (f *gateFlags) run(ctx context.Context, flags *flag.FlagSet, s Streams) (in
 	if err != nil {
 		return f.failure(ctx, err)
 	}
-	r, err := gate.Run(ctx, o)
-	if err != nil {
-		return f.failure(ctx, err)
+	r, failure := gate.Run(ctx, o)
+	if r == nil {
+		return f.failure(ctx, failure)
 	}
-	again := f.again(flags)
-	r.Fingerprint = &host
+	r.Fingerprint, r.Again = &host, f.again(flags)
+	if failure != nil {
+		if err := f.show(r, s); err != nil {
+			return results.ExitUndecided, err
+		}
+		return f.failure(ctx, failure)
+	}
 	if err := f.keep(r, s); err != nil {
 		return results.ExitBadInput, fmt.Errorf("-samples: %w", err)
 	}
-	if err := page.commit(func(w io.Writer) error { return r.Markdown(w, again) }); err != nil {
+	if err := page.commit(func(w io.Writer) error { return r.Markdown(w) }); err != nil {
 		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
 	}
+	return f.exit(r.Verdict), f.show(r, s)
+}
+
+func (f *gateFlags) show(r *gate.Report, s Streams) error {
 	if f.asJSON {
-		r.Again = again
-		err = printJSON(s.Out, r)
-	} else {
-		err = r.Print(s.Out, again)
+		return printJSON(s.Out, r)
 	}
-	return f.exit(r.Verdict), err
+	return r.Print(s.Out)
 }
 
 // options checks what was given.
@@ -201,21 +199,18 @@ func (f *gateFlags) options(flags *flag.FlagSet) (o gate.Options, err error) {
 		return o, errors.New("-quick has no effect with -rows (the rows are given)")
 	case f.inconclusive != "undecided" && f.inconclusive != "pass":
 		return o, fmt.Errorf("-inconclusive is %q (want undecided or pass)", f.inconclusive)
-	case f.rounds < 2:
-		return o, fmt.Errorf("-rounds is %d (want 2 or more)", f.rounds)
-	case f.slice < 10*time.Millisecond:
-		return o, fmt.Errorf("-slice is %v (want at least 10ms: starting and draining would weigh too much)", f.slice)
-	case f.slices < 1:
-		return o, fmt.Errorf("-slices is %d (want 1 or more)", f.slices)
+	}
+	if err := f.pace.check(); err != nil {
+		return o, err
 	}
 	if !given("seed") {
-		f.seed = uint64(time.Now().UnixNano())
+		f.pace.seed = uint64(time.Now().UnixNano())
 	}
 	f.rules.Margin, f.rules.Tolerance = map[gate.Kind]float64{}, map[gate.Kind]float64{}
 	for i, kind := range gateKinds {
 		f.rules.Margin[kind], f.rules.Tolerance[kind] = f.margins[i], f.tolerances[i]
 	}
-	o = gate.Options{Rules: f.rules, Rounds: f.rounds, Slice: f.slice, Slices: f.slices, Seed: f.seed, Memory: idleMemory}
+	o = f.pace.options(f.rules)
 	f.own.sized = given("size")
 	rows := gateRows
 	switch {
@@ -287,7 +282,7 @@ func (f *gateFlags) exit(v gate.Verdict) int {
 func (f *gateFlags) again(flags *flag.FlagSet) string {
 	line := commandLine("gate", flags)
 	if !isGiven(flags, "seed") {
-		line += fmt.Sprintf(" -seed=%d", f.seed)
+		line += fmt.Sprintf(" -seed=%d", f.pace.seed)
 	}
 	return line
 }

@@ -36,11 +36,9 @@ interrupted, or something failed.`,
 			f := &selftestFlags{}
 			flags.StringVar(&f.row, "row", "Echo/model=goroutine/conns=100/size=1024:cpu+syscalls+allocs", "`ROW:METRIC+METRIC` of real gates; the first is cpu")
 			flags.IntVar(&f.gates, "gates", gate.DefaultGates, "real gates of each experiment (`number`, 0 for none)")
-			flags.IntVar(&f.rounds, "rounds", gate.DefaultRounds, "rounds of a gate (`number`)")
+			f.pace.declare(flags)
 			flags.IntVar(&f.trials, "trials", gate.DefaultTrials, "simulated gates of each noise and effect (`number`, 0 for none)")
-			flags.DurationVar(&f.slice, "slice", 100*time.Millisecond, "`length` of a slice of load on one arm")
-			flags.IntVar(&f.slices, "slices", gate.DefaultSlices, "slices of each arm in a round (`number`)")
-			flags.Uint64Var(&f.seed, "seed", 1, "`number` that noise and order are made from")
+			flags.Uint64Var(&f.pace.seed, "seed", 1, "`number` that noise and order are made from")
 			flags.StringVar(&f.page, "markdown", "", "write the report as a page to `FILE` too")
 			flags.BoolVar(&f.asJSON, "json", false, "print one JSON object")
 			return func(ctx context.Context, _ []string, s Streams) (int, error) {
@@ -52,11 +50,8 @@ interrupted, or something failed.`,
 
 type selftestFlags struct {
 	row           string
-	gates, rounds int
-	trials        int
-	slice         time.Duration
-	slices        int
-	seed          uint64
+	gates, trials int
+	pace          gatePace
 	page          string
 	asJSON        bool
 }
@@ -128,15 +123,12 @@ func (f *selftestFlags) options(s Streams) (o gate.SelfTest, err error) {
 		return o, fmt.Errorf("-trials is %d (want 0 or more)", f.trials)
 	case f.gates+f.trials == 0:
 		return o, errors.New("-gates and -trials are 0: there is nothing to do")
-	case f.rounds < 2:
-		return o, fmt.Errorf("-rounds is %d (want 2 or more)", f.rounds)
-	case f.slice < 10*time.Millisecond:
-		return o, fmt.Errorf("-slice is %v (want at least 10ms: starting and draining would weigh too much)", f.slice)
-	case f.slices < 1:
-		return o, fmt.Errorf("-slices is %d (want 1 or more)", f.slices)
+	}
+	if err := f.pace.check(); err != nil {
+		return o, err
 	}
 	o = gate.SelfTest{
-		Options: gate.Options{Rules: gate.DefaultRules(), Rounds: f.rounds, Slice: f.slice, Slices: f.slices, Seed: f.seed},
+		Options: f.pace.options(gate.DefaultRules()),
 		Gates:   f.gates, Trials: f.trials,
 	}
 	if o.Gates == 0 {
@@ -155,12 +147,9 @@ func (f *selftestFlags) options(s Streams) (o gate.SelfTest, err error) {
 // arms builds what real gates compare, and places it.
 func (f *selftestFlags) arms(ctx context.Context, o *gate.SelfTest) (remove func() error, exit int, err error) {
 	remove = func() error { return nil }
-	place, err := testenv.Place()
+	place, err := gatePlace()
 	if err != nil {
 		return remove, results.ExitBadInput, err
-	}
-	if !place.Disjoint {
-		return remove, results.ExitBadInput, fmt.Errorf("a gate needs two CPUs or more, so that servers and generator have their own (%s)", place.Reason)
 	}
 	o.Place = place
 	arms, remove, err := gate.BuildLayouts(ctx, "", f.gates, o.Log)
