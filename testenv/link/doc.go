@@ -42,12 +42,16 @@
 // # Accuracy
 //
 // A packet is never early, and late by what the forwarder takes to run: it waits
-// for a high-resolution timer of the kernel in a thread, which takes some tens
-// of microseconds on an idle machine and more where no CPU is free, or where this
-// process has no idle GOMAXPROCS slot. A packet costs two system calls and two
-// passages through the kernel's network stack, so that about a hundred thousand
-// per second and direction are possible; a link whose rate is unlimited is as fast
-// as that and no faster.
+// for a high-resolution timer of the kernel in a thread, and is later where no CPU
+// is free, or where this process has no idle GOMAXPROCS slot. On a virtual machine
+// of two CPUs that had other work too, the round trip over a link without delay
+// took 29 µs (median), over one of 20 ms each way 40.7 ms, and over one of 5 ms
+// each way 10.3 ms; there a TCP stream over a link of unlimited rate had 1.7 Gbit/s,
+// 150,000 packets per second. That is what an unlimited rate comes to: every packet
+// costs two system calls and two passages through the kernel's network stack.
+//
+// What TCP makes of a rate is TCP's: slow start takes its time, and BBR leaves the
+// link idle for 200 ms every ten seconds.
 //
 // # Limits
 //

@@ -184,7 +184,5 @@ func (l *Link) end() error {
 
 func (e *End) close() error {
 	unix.Close(e.device)
-	err := e.namespace.killAll()
-	e.namespace.close()
-	return err
+	return e.namespace.close()
 }

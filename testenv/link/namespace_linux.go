@@ -98,7 +98,8 @@ func (n *namespace) byKeeper(f func() error) error {
 // side. Sockets that f's own goroutine opens are in the namespace, and stay there.
 func (n *namespace) inside(f func() error) error {
 	n.mu.Lock()
-	if n.fd < 0 {
+	fd := n.fd
+	if fd < 0 {
 		n.mu.Unlock()
 		return net.ErrClosed
 	}
@@ -114,7 +115,7 @@ func (n *namespace) inside(f func() error) error {
 			return true
 		}
 		defer unix.Close(home)
-		if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
+		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
 			result <- fmt.Errorf("link: enter the network namespace: %w", err)
 			return true
 		}
@@ -127,17 +128,21 @@ func (n *namespace) inside(f func() error) error {
 	return <-result
 }
 
-// close lets go of the namespace when all calls of inside have returned.
-func (n *namespace) close() {
+// close lets go of the namespace when all calls of inside have returned, and ends
+// the processes in it.
+func (n *namespace) close() error {
 	n.mu.Lock()
 	fd := n.fd
 	n.fd = -1
 	n.mu.Unlock()
 	if fd < 0 {
-		return
+		return nil
 	}
 	n.users.Wait()
 	close(n.quit)
 	<-n.ended
-	unix.Close(fd)
+	// Nothing is started from here on. While the descriptor is open no other
+	// namespace gets this one's inode.
+	defer unix.Close(fd)
+	return n.killAll()
 }
