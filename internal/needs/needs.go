@@ -24,6 +24,8 @@ const (
 	Peers = "peers" // the go command, and the sources and modules of other people's engines
 
 	Uring = "io_uring" // a kernel that has it and permits it
+
+	Netns = "netns" // the right to make network namespaces, and TUN devices
 )
 
 // Skip ends a test that lacks what, or fails it if NETBENCH_REQUIRE names that.
