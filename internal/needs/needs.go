@@ -22,6 +22,9 @@ const (
 	Peers = "peers" // the go command, and the sources and modules of other people's engines
 
 	Uring = "io_uring" // a kernel that has it and permits it
+
+	Postgres = "postgres" // a PostgreSQL server: a given address, a local binary or a container
+	Redis    = "redis"    // a Redis server, likewise; a stand-in is none
 )
 
 // Skip ends a test that lacks what, or fails it if NETBENCH_REQUIRE names that.
