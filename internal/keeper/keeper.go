@@ -196,10 +196,14 @@ func (k *Keeper) Launch(ctx context.Context, c Command, ready func(context.Conte
 		ended <- err
 		cancel()
 	})
+	var unready error // what ready said before it was interrupted, if it was
 	for {
-		unready := ready(probing)
-		if unready == nil {
+		err := ready(probing)
+		if err == nil {
 			break
+		}
+		if unready == nil || probing.Err() == nil {
+			unready = err
 		}
 		select {
 		case err := <-ended:

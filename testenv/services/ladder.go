@@ -31,6 +31,9 @@ const (
 
 	// stopTimeout bounds ends that have no deadline of their own.
 	stopTimeout = 10 * time.Second
+
+	// discardTimeout bounds the end of a service that did not start.
+	discardTimeout = 5 * time.Second
 )
 
 // Info is what is known of a service that runs. It belongs into every result that

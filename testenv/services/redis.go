@@ -152,6 +152,16 @@ func (r *Redis) ask(do func(*redis.Client) error) error {
 
 // inspect asks for the version and the settings, the first of all commands.
 func (r *Redis) inspect(ctx context.Context) error {
+	// A go-redis client that cannot connect logs it and tries again for a second
+	// after it was closed, so it gets no address that nobody listens on.
+	var dialer net.Dialer
+	probe, err := dialer.DialContext(ctx, r.options().Network, r.options().Addr)
+	if err != nil {
+		return err
+	}
+	if err := probe.Close(); err != nil {
+		return err
+	}
 	return r.ask(func(c *redis.Client) error {
 		if err := c.Ping(ctx).Err(); err != nil {
 			return err
