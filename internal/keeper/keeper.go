@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -202,7 +203,8 @@ func (k *Keeper) Launch(ctx context.Context, c Command, ready func(context.Conte
 		if err == nil {
 			break
 		}
-		if unready == nil || probing.Err() == nil {
+		var late net.Error // a connection's deadline is that of the context
+		if unready == nil || probing.Err() == nil && !(errors.As(err, &late) && late.Timeout()) {
 			unready = err
 		}
 		select {

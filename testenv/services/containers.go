@@ -32,14 +32,14 @@ type Contained struct {
 // containers holds what UseContainers was given, nil before.
 var containers atomic.Pointer[Containers]
 
-// UseContainers makes the ladder's rung of containers. Before it is called that
-// rung is not there, and says so.
+// UseContainers makes the ladder's rung of containers. Before it is called
+// that rung is not there, and says so; nor is it for nil.
 func UseContainers(c Containers) { containers.Store(&c) }
 
 // engine is what was given to UseContainers.
 func engine() (Containers, error) {
 	c := containers.Load()
-	if c == nil {
+	if c == nil || *c == nil {
 		return nil, absence("this program was built without package testenv/containers")
 	}
 	return *c, nil
