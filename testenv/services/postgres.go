@@ -149,7 +149,15 @@ func newPostgres(dsn string) (*Postgres, error) {
 	return p, nil
 }
 
-// inspect asks for the version and the settings, the first of all queries.
+// answers tells whether the server lets us in and answers a query.
+func (p *Postgres) answers(ctx context.Context) error {
+	return p.query(ctx, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, "SELECT 1")
+		return err
+	})
+}
+
+// inspect asks for the version and the settings.
 func (p *Postgres) inspect(ctx context.Context) error {
 	return p.query(ctx, func(c *sql.Conn) error {
 		if err := c.QueryRowContext(ctx, "SELECT current_setting('server_version')").Scan(&p.info.Version); err != nil {
@@ -179,7 +187,8 @@ func (p *Postgres) query(ctx context.Context, do func(*sql.Conn) error) error {
 	defer db.Close()
 	c, err := db.Conn(ctx)
 	if err == nil {
-		err = errors.Join(do(c), c.Close())
+		defer c.Close()
+		err = do(c)
 	}
 	return hide(err, p.dsn(), p.password())
 }

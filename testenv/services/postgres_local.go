@@ -93,12 +93,15 @@ func (o PostgresOptions) startLocal(ctx context.Context) (*Postgres, string, err
 		return nil, "", l.discard(ctx, err)
 	}
 	p.body = l
-	l.ready = p.inspect
+	l.ready = p.answers
 	if err := l.makeCluster(ctx, binaries, owner); err != nil {
 		return nil, "", l.discard(ctx, fmt.Errorf("%s: %w", filepath.Join(binaries, "initdb"), err))
 	}
 	if err := l.launch(ctx); err != nil {
 		return nil, "", l.discard(ctx, fmt.Errorf("%s: %w", l.command.Args[0], err))
+	}
+	if err := p.inspect(ctx); err != nil {
+		return nil, "", l.discard(ctx, fmt.Errorf("%s: ask for its settings: %w", l.command.Args[0], err))
 	}
 	return p, l.command.Args[0] + as(owner), nil
 }

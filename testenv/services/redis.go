@@ -147,11 +147,12 @@ func (r *Redis) client() *redis.Client {
 // ask runs do with a client that is closed afterwards.
 func (r *Redis) ask(do func(*redis.Client) error) error {
 	c := r.client()
-	return hide(errors.Join(do(c), c.Close()), r.options().Password)
+	defer c.Close()
+	return hide(do(c), r.options().Password)
 }
 
-// inspect asks for the version and the settings, the first of all commands.
-func (r *Redis) inspect(ctx context.Context) error {
+// answers tells whether the server lets us in and answers a command.
+func (r *Redis) answers(ctx context.Context) error {
 	// A go-redis client that cannot connect logs it and tries again for a second
 	// after it was closed, so it gets no address that nobody listens on.
 	var dialer net.Dialer
@@ -162,10 +163,15 @@ func (r *Redis) inspect(ctx context.Context) error {
 	if err := probe.Close(); err != nil {
 		return err
 	}
+	return r.ask(func(c *redis.Client) error { return c.Ping(ctx).Err() })
+}
+
+// inspect asks for the version and the settings of a server that answers.
+func (r *Redis) inspect(ctx context.Context) error {
+	if err := r.answers(ctx); err != nil {
+		return err
+	}
 	return r.ask(func(c *redis.Client) error {
-		if err := c.Ping(ctx).Err(); err != nil {
-			return err
-		}
 		// A server may deny these to a user; it serves nevertheless.
 		if text, err := c.Info(ctx, "server").Result(); err == nil {
 			r.info.Version = versionIn(text)

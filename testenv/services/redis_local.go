@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os/exec"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -46,12 +47,15 @@ func (o RedisOptions) startLocal(ctx context.Context) (*Redis, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	l := &local{keeper: k, timeout: o.StartTimeout, password: keep(password), ready: r.inspect, save: r.save}
+	l := &local{keeper: k, timeout: o.StartTimeout, password: keep(password), ready: r.answers, save: r.save}
 	// By file: other users see a command line.
 	config, err := l.write("redis.conf", o.config(k.Dir(), addr, password), owner)
 	l.command = keeper.Command{Args: []string{binary, config}, Dir: k.Dir()}
 	if err == nil {
 		err = l.launch(ctx)
+	}
+	if err == nil {
+		err = r.inspect(ctx)
 	}
 	if err != nil {
 		return nil, "", l.discard(ctx, fmt.Errorf("%s: %w", binary, err))
@@ -96,8 +100,22 @@ func (o RedisOptions) standIn(context.Context) (*Redis, string, error) {
 		return nil, "", err
 	}
 	r.body = &mini{m}
-	r.info.Version = "miniredis"
+	r.info.Version = miniVersion()
 	return r, "miniredis in this process, which is no Redis", nil
+}
+
+// miniVersion is the stand-in's name, with its version where this program knows
+// what it was built from.
+func miniVersion() string {
+	const name = "miniredis"
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range build.Deps {
+			if m.Path == "github.com/alicebob/miniredis/v2" {
+				return name + " " + m.Version
+			}
+		}
+	}
+	return name
 }
 
 // mini is the body of the stand-in.

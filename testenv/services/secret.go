@@ -36,7 +36,7 @@ func (e *reworded) As(target any) bool {
 }
 
 // hide takes the secrets out of the text of an error, as they are and as they are
-// in a URL.
+// in a URL, and makes it one line.
 func hide(err error, secrets ...string) error {
 	if err == nil {
 		return nil
@@ -52,7 +52,7 @@ func hide(err error, secrets ...string) error {
 		}
 	}
 	if text == err.Error() {
-		return err
+		return oneLine(err)
 	}
-	return &reworded{text: text, of: err}
+	return oneLine(&reworded{text: text, of: err})
 }
