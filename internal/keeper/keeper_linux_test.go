@@ -74,7 +74,7 @@ func TestACommandRunsToItsEndWithAllItLeavesBehind(t *testing.T) {
 
 func TestAProgramCanBeLaunchedAgainInItsDirectory(t *testing.T) {
 	k := start(t, keeper.Spec{})
-	line := "echo x >>starts; touch up; exec sleep 300"
+	line := "echo x >>starts; : >up; exec sleep 300"
 	require.NoError(t, k.Launch(t.Context(), shell(k, line), wrote(k, "up")))
 	assert.ErrorContains(t, k.Run(t.Context(), shell(k, "exit 0")), "another command runs")
 	require.NoError(t, k.End(t.Context()))
@@ -89,7 +89,7 @@ func TestAProgramIsAskedToEndByItsOwnSignal(t *testing.T) {
 	log, err := os.CreateTemp(t.TempDir(), "")
 	require.NoError(t, err)
 	defer log.Close()
-	c := shell(k, "trap 'echo fast >>"+log.Name()+"; kill $!; exit 0' INT; sh -c \"trap 'echo other >>"+log.Name()+"; exit' INT; touch up; sleep 300 & wait\" & wait")
+	c := shell(k, "trap 'echo fast >>"+log.Name()+"; kill $!; exit 0' INT; sh -c \"trap 'echo other >>"+log.Name()+"; exit' INT; : >up; sleep 300 & wait\" & wait")
 	c.Signal, c.First = syscall.SIGINT, true
 	require.NoError(t, k.Launch(t.Context(), c, wrote(k, "up")))
 	require.NoError(t, k.End(t.Context()))
@@ -120,7 +120,7 @@ func TestAProbeIsInterruptedWhenTheProgramEnds(t *testing.T) {
 
 func TestAKeeperEndsWithTheProgramThatWasReady(t *testing.T) {
 	k := start(t, keeper.Spec{})
-	require.NoError(t, k.Launch(t.Context(), shell(k, "echo $$ >pid; touch up; exec sleep 300"), wrote(k, "up")))
+	require.NoError(t, k.Launch(t.Context(), shell(k, "echo $$ >pid; : >up; exec sleep 300"), wrote(k, "up")))
 	tree, err := ptree.Processes(k.Child().PID())
 	require.NoError(t, err)
 	require.Len(t, tree, 2)
@@ -131,7 +131,7 @@ func TestAKeeperEndsWithTheProgramThatWasReady(t *testing.T) {
 
 func TestAProgramAndItsDirectoryGoWithAKilledKeeper(t *testing.T) {
 	k := start(t, keeper.Spec{})
-	require.NoError(t, k.Launch(t.Context(), shell(k, "touch up; exec sleep 300"), wrote(k, "up")))
+	require.NoError(t, k.Launch(t.Context(), shell(k, ": >up; exec sleep 300"), wrote(k, "up")))
 	tree, err := ptree.Processes(k.Child().PID())
 	require.NoError(t, err)
 	require.Len(t, tree, 2)
