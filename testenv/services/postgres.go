@@ -183,6 +183,7 @@ func (p *Postgres) query(ctx context.Context, do func(*sql.Conn) error) error {
 	if err != nil {
 		return hide(err, p.dsn(), p.password())
 	}
+	connector.Dialer(bounded{ctx})
 	db := sql.OpenDB(connector)
 	defer db.Close()
 	c, err := db.Conn(ctx)
@@ -190,7 +191,43 @@ func (p *Postgres) query(ctx context.Context, do func(*sql.Conn) error) error {
 		defer c.Close()
 		err = do(c)
 	}
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("no answer in time: %w", ctx.Err())
+	}
 	return hide(err, p.dsn(), p.password())
+}
+
+// bounded dials connections that are closed when a context ends. The driver heeds
+// one while it dials, but not while it waits for a server's first answer.
+type bounded struct{ ctx context.Context }
+
+func (b bounded) Dial(network, address string) (net.Conn, error) {
+	return b.DialContext(b.ctx, network, address)
+}
+
+func (b bounded) DialTimeout(network, address string, within time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, within)
+	defer cancel()
+	return b.DialContext(ctx, network, address)
+}
+
+func (b bounded) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	c, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &boundedConn{c, context.AfterFunc(b.ctx, func() { c.Close() })}, nil
+}
+
+type boundedConn struct {
+	net.Conn
+	release func() bool
+}
+
+func (c *boundedConn) Close() error {
+	c.release()
+	return c.Conn.Close()
 }
 
 // Info tells what this server is.
