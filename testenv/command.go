@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,15 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"netbench/internal/keeper"
 	"netbench/internal/proc"
 )
-
-// roleCommand is the role of a process that keeps somebody else's server.
-const roleCommand = "command"
-
-// opListen is the operation by which the keeper starts the command and waits
-// until it listens.
-const opListen = "listen"
 
 // CommandSpec says how to start a server that knows nothing of netbench.
 type CommandSpec struct {
@@ -39,12 +32,6 @@ type CommandSpec struct {
 	// Log gets a copy of what it writes to standard error and output; nil for
 	// none.
 	Log io.Writer `json:"-"`
-}
-
-// commandInfo is what the keeper is sent.
-type commandInfo struct {
-	Line string `json:"line"`
-	Addr string `json:"addr"`
 }
 
 // Check returns an error for a line that cannot be started.
@@ -68,8 +55,8 @@ func (s CommandSpec) on(addr string) (string, error) {
 }
 
 // StartCommand starts a server of any make, in any language, and returns when it
-// accepts connections. It is held in a process of netbench's own, which adopts
-// whatever the command leaves behind, so that its whole tree is measured and
+// accepts connections. It is held by a keeper (package internal/keeper), which
+// adopts whatever the command leaves behind, so that its whole tree is measured and
 // stopped: first all of it is sent SIGTERM, as from a terminal, and what has not
 // ended within three seconds is killed. What a [Server] asks of a Go runtime of
 // ours is not to be had of it: Stats and Collect are errors, Runtime is empty.
@@ -81,7 +68,7 @@ func StartCommand(ctx context.Context, spec CommandSpec) (*Server, error) {
 	if err := spec.Check(); err != nil {
 		return fail(err)
 	}
-	addr, err := freeAddr()
+	addr, err := keeper.FreeAddr()
 	if err != nil {
 		return fail(err)
 	}
@@ -93,45 +80,45 @@ func StartCommand(ctx context.Context, spec CommandSpec) (*Server, error) {
 	if within <= 0 {
 		within = proc.DefaultStartTimeout
 	}
-	child, err := proc.Start(ctx, proc.Options{
-		Role: roleCommand, Spec: commandInfo{Line: line, Addr: addr}, CPUs: spec.CPUs, Env: spec.Env, Log: spec.Log,
-		Untied: true, // it ends the command's processes first
-	})
+	k, err := keeper.Start(ctx, keeper.Spec{CPUs: spec.CPUs, Env: spec.Env, Log: spec.Log})
 	if err != nil {
 		return fail(err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, within)
-	err = child.Call(waiting, opListen, nil, nil)
+	err = k.Launch(waiting, keeper.Command{Args: []string{"/bin/sh", "-c", line}}, listens(addr))
 	cancel()
 	if err == nil {
-		return &Server{child: child, info: ServerInfo{Network: "tcp", Addr: addr, CPUs: spec.CPUs}}, nil
+		return &Server{child: k.Child(), foreign: true, info: ServerInfo{Network: "tcp", Addr: addr, CPUs: spec.CPUs}}, nil
 	}
-	var failed *proc.CallError
+	var ended *keeper.EndedError
 	switch {
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("it did not listen on %s within %v", addr, within)
-	case errors.As(err, &failed):
-		err = errors.New(failed.Message)
+	case errors.As(err, &ended):
+		err = fmt.Errorf("it ended before it listened on %s: %s", addr, ended.Status)
 	}
 	// In order, so that nothing is left; what it wrote last is known afterwards.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), DefaultStopTimeout)
 	defer cancel()
-	if e := child.Stop(stop); e != nil {
+	if e := k.Stop(stop); e != nil {
 		err = fmt.Errorf("%w; when it was stopped: %w", err, e)
 	}
-	if said := child.Said(); said != "" {
+	if said := k.Child().Said(); said != "" {
 		err = fmt.Errorf("%w; it wrote: %s", err, said)
 	}
 	return fail(fmt.Errorf("%q: %w", line, err))
 }
 
-// commandRole keeps a command.
-var commandRole = proc.Role{Name: roleCommand, Run: func(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error {
-	var info commandInfo
-	if err := json.Unmarshal(raw, &info); err != nil {
-		return fmt.Errorf("command: %w", err)
+// listens returns a function that tells whether somebody accepts connections.
+func listens(addr string) func(context.Context) error {
+	var dialer net.Dialer
+	return func(ctx context.Context) error {
+		c, err := dialer.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return err
+		}
+		return c.Close()
 	}
-	return keepCommand(ctx, ch, info)
-}}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"netbench/internal/keeper"
 	"netbench/internal/proc"
 	"netbench/internal/ptree"
 )
@@ -91,7 +92,7 @@ func TestACommandThatHeedsNoSignalIsKilled(t *testing.T) {
 	require.NoError(t, err)
 	began := time.Now()
 	require.NoError(t, s.Stop(t.Context()))
-	assert.GreaterOrEqual(t, time.Since(began), termGrace)
+	assert.GreaterOrEqual(t, time.Since(began), keeper.DefaultGrace)
 	gone(t, tree)
 }
 

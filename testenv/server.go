@@ -18,8 +18,9 @@ const DefaultStopTimeout = 10 * time.Second
 // Server is a server in a process of its own. Its methods may be called from
 // several goroutines, and also after it ended.
 type Server struct {
-	child *proc.Child
-	info  ServerInfo
+	child   *proc.Child
+	info    ServerInfo
+	foreign bool // started by StartCommand: there is no Go runtime of ours to ask
 
 	mu     sync.Mutex
 	cpu    time.Duration // the most that CPU has returned
@@ -79,6 +80,9 @@ func (s *Server) Stats(ctx context.Context) (Snapshot, error) {
 
 // Runtime asks the server's Go runtime only, which costs less than Stats.
 func (s *Server) Runtime(ctx context.Context) (Runtime, error) {
+	if s.foreign {
+		return Runtime{}, s.alive("ask its runtime")
+	}
 	var r Runtime
 	err := s.child.Call(ctx, opRuntime, nil, &r)
 	return r, err

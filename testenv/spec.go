@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"netbench/internal/keeper"
 	"netbench/internal/proc"
 	"netbench/models"
 )
@@ -23,10 +24,10 @@ var known atomic.Pointer[map[string]models.Factory]
 // Main has to be the first call in main or TestMain: it is where the process of
 // a server begins, and it does not return there. In any other process it notes
 // which models [StartServer] can start, and returns. The keeper of [StartCommand]
-// begins there too. more are further roles for child processes, such as those of
+// and of package testenv/services begins there too. more are further roles for child processes, such as those of
 // load generators.
 func Main(factories map[string]models.Factory, more ...proc.Role) {
-	proc.Main(append([]proc.Role{ServeRole(factories), commandRole}, more...)...)
+	proc.Main(append([]proc.Role{ServeRole(factories), keeper.Role}, more...)...)
 }
 
 // ServeRole is the role that Main adds, for programs that call [proc.Main]

@@ -25,7 +25,9 @@ const (
 
 	Uring = "io_uring" // a kernel that has it and permits it
 
-	Netns = "netns" // the right to make network namespaces, and TUN devices
+	Netns    = "netns"    // the right to make network namespaces, and TUN devices
+	Postgres = "postgres" // a PostgreSQL server: a given address, a local binary or a container
+	Redis    = "redis"    // a Redis server, likewise; a stand-in is none
 )
 
 // Skip ends a test that lacks what, or fails it if NETBENCH_REQUIRE names that.
