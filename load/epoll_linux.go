@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netbench/internal/cpu"
 )
 
 const defaultEngine = Epoll
@@ -112,7 +114,7 @@ func (e *epollEngine) run(ctx context.Context, s segment) tally {
 	defer release()
 	start := nanos() + int64(50*time.Microsecond)*int64(len(e.workers))
 	quota := shares(s.requests, len(e.workers))
-	before := processCPU()
+	before := cpu.Used()
 	_ = e.each(ctx, "measure", func(w *epollWorker) error { // a worker's errors are in its tally
 		w.run(s, start, quota[w.index])
 		return nil
@@ -124,7 +126,7 @@ func (e *epollEngine) run(ctx context.Context, s segment) tally {
 		}
 	}
 	// CPU time is the process's, so the workers measured the same thing.
-	sum.cpu, sum.cpuAll = e.workers[0].cpu, processCPU()-before
+	sum.cpu, sum.cpuAll = e.workers[0].cpu, cpu.Used()-before
 	sum.took = time.Duration(nanos() - start)
 	return sum
 }

@@ -2,6 +2,8 @@ package load
 
 import (
 	"time"
+
+	"netbench/internal/cpu"
 )
 
 // sendsAtOnce bounds the sends of an open loop between two looks at what came
@@ -39,7 +41,7 @@ func (w *epollWorker) run(s segment, start, quota int64) {
 		w.wait(start)
 	}
 	if w.index == 0 {
-		w.cpuAt = processCPU()
+		w.cpuAt = cpu.Used()
 	}
 	if s.mode == Idle {
 		w.holdIdle()
@@ -115,7 +117,7 @@ func (w *epollWorker) closeWindow(now int64) {
 	w.account(now)
 	w.sending = false
 	if w.index == 0 {
-		w.cpu, w.cpuWall = processCPU()-w.cpuAt, time.Duration(now-w.windowAt)
+		w.cpu, w.cpuWall = cpu.Used()-w.cpuAt, time.Duration(now-w.windowAt)
 	}
 	switch {
 	case w.quota == 0 && w.lastDone > 0:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"netbench/internal/cpu"
 )
 
 // run drives one segment, then drains.
@@ -17,7 +19,7 @@ func (e *portableEngine) run(ctx context.Context, s segment) tally {
 		e.quota.Store(s.requests)
 	}
 	start := nanos()
-	d := &drive{e: e, ctx: ctx, start: start, cpuAt: processCPU()}
+	d := &drive{e: e, ctx: ctx, start: start, cpuAt: cpu.Used()}
 	for _, part := range e.parts {
 		part.start(s.mode, start, dials)
 	}
@@ -156,7 +158,7 @@ func (e *portableEngine) scan(now int64) {
 func (d *drive) closeWindow() {
 	now := nanos()
 	d.e.draining.Store(true)
-	d.cpu, d.cpuWall = processCPU()-d.cpuAt, time.Duration(now-d.start)
+	d.cpu, d.cpuWall = cpu.Used()-d.cpuAt, time.Duration(now-d.start)
 	early := now < d.endAt
 	if early || d.e.quota.Load() == 0 {
 		d.endAt = now
@@ -223,7 +225,7 @@ func (d *drive) collect() tally {
 		s.mu.Unlock()
 	}
 	sum.elapsed, sum.cpu, sum.cpuWall = d.elapsed, d.cpu, d.cpuWall
-	sum.cpuAll = processCPU() - d.cpuAt
+	sum.cpuAll = cpu.Used() - d.cpuAt
 	sum.took = time.Duration(nanos() - d.start)
 	sum.alive = d.e.present().open
 	if d.unsent > 0 {

@@ -39,15 +39,6 @@ func rawWait(ep int, events []unix.EpollEvent, timeout time.Duration) (int, sysc
 	return int(n), e
 }
 
-// processCPU is the CPU time that this process has used, all threads together.
-func processCPU() time.Duration {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts) != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
-}
-
 // pinThread ties the calling thread to one CPU, and lets its timers fire when
 // they are due instead of up to 50 µs later.
 func pinThread(cpu int) error {

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package load
+package cpu
 
 import (
 	"time"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processCPU is the CPU time that this process has used, all threads together.
-func processCPU() time.Duration {
+// Used is the CPU time that this process has used, all threads together.
+func Used() time.Duration {
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
 		return 0

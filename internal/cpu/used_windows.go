@@ -1,4 +1,4 @@
-package load
+package cpu
 
 import (
 	"time"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// processCPU is the CPU time that this process has used, all threads together.
-func processCPU() time.Duration {
+// Used is the CPU time that this process has used, all threads together.
+func Used() time.Duration {
 	var created, exited, kernel, user windows.Filetime
 	if windows.GetProcessTimes(windows.CurrentProcess(), &created, &exited, &kernel, &user) != nil {
 		return 0
