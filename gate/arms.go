@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"netbench/internal/cpu"
+	"netbench/internal/leftover"
 	"netbench/internal/proc"
 	"netbench/testenv"
 )
@@ -181,7 +182,11 @@ func (b *builder) open(dir string) error {
 	if b.tmp, err = os.MkdirTemp("", "netbench-gate-"); err != nil {
 		return err
 	}
-	*b.made = append(*b.made, func() error { return os.RemoveAll(b.tmp) })
+	done := leftover.Owe()
+	*b.made = append(*b.made, func() error {
+		defer done()
+		return os.RemoveAll(b.tmp)
+	})
 	return nil
 }
 
@@ -233,8 +238,8 @@ func (b *builder) arm(name, ref, binary, link string) (a Arm, err error) {
 			return a, err
 		}
 	default:
-		if a.Commit, err = b.git(b.top, "rev-parse", "--verify", "--end-of-options", ref+"^{commit}"); err != nil {
-			return a, badInput("%s: %q is not a commit here: %v (fetch it, or give another)", name, ref, err)
+		if a.Commit, err = b.commit(ref); err != nil {
+			return a, badInput("%s: %v", name, err)
 		}
 		tree, err := b.worktree(name, a.Commit)
 		if err != nil {
@@ -246,6 +251,15 @@ func (b *builder) arm(name, ref, binary, link string) (a Arm, err error) {
 	}
 	a.Hash, err = hashOf(a.Program)
 	return a, err
+}
+
+// commit is the hash of a ref.
+func (b *builder) commit(ref string) (string, error) {
+	hash, err := b.git(b.top, "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
+	if err != nil && b.ctx.Err() == nil {
+		err = fmt.Errorf("%q is not a commit here (fetch it, or give another)", ref)
+	}
+	return hash, err
 }
 
 // worktree checks a commit out beside the user's own checkout, which it leaves as

@@ -29,7 +29,7 @@ type Bisected struct {
 	Total Outcome `json:"total"`
 
 	// Candidates are the commits of which one is the first bad one: exactly one
-	// unless some could not be judged.
+	// unless some could not be judged, or the search did not come to its end.
 	Candidates []Commit `json:"candidates"`
 
 	// Own is what the candidate does beside its predecessor, if there is one
@@ -67,7 +67,7 @@ var ErrNoSlowdown = errors.New("no slowdown")
 // gates in a row cannot decide about, is left out like one that git bisect skips.
 //
 // The error wraps [ErrInput], or [ErrNoSlowdown] if bad is not shown to be slower
-// than good, when what was seen is returned too.
+// than good. What was found before an error is returned with it.
 func RunBisect(ctx context.Context, o Bisect) (found *Bisected, err error) {
 	options, err := o.normalize()
 	if err != nil {
@@ -95,9 +95,9 @@ func RunBisect(ctx context.Context, o Bisect) (found *Bisected, err error) {
 func (b *builder) line(good, bad string) ([]Commit, error) {
 	var ends [2]string
 	for i, ref := range []string{good, bad} {
-		hash, err := b.git(b.top, "rev-parse", "--verify", "--end-of-options", ref+"^{commit}")
+		hash, err := b.commit(ref)
 		if err != nil {
-			return nil, badInput("%q is not a commit here: %v (fetch it, or give another)", ref, err)
+			return nil, badInput("%v", err)
 		}
 		ends[i] = hash
 	}
@@ -146,12 +146,9 @@ func (s *bisection) run(ctx context.Context) (*Bisected, error) {
 	s.Log(fmt.Sprintf("%s %s is worse by %s in all", s.out.Row, s.out.Unit, percent(*total.Effect)))
 	rules := s.Rules.halfway(cell.Metrics[0].Kind, *total.Effect)
 	lo, hi, err := search(last, func(i int) (Verdict, error) { return s.judge(ctx, i, rules) })
-	if err != nil {
-		return &s.out, err
-	}
 	s.out.Candidates = s.line[lo+1 : hi+1]
-	if hi-lo > 1 {
-		return &s.out, nil
+	if err != nil || hi-lo > 1 {
+		return &s.out, err
 	}
 	own, _, _, err := s.compare(ctx, lo, hi, s.Rules)
 	if err == nil {
@@ -269,7 +266,7 @@ func (s *bisection) compareWith(ctx context.Context, base, head int, rules Rules
 	}
 	v = r.Rows[0].Verdict
 	for _, t := range r.tracks {
-		if n := t.faults(); n[0]+n[1] > 0 { // not slow, but broken
+		if n := t.faults(rules); n[0]+n[1] > 0 { // not slow, but broken
 			v = Unfit
 		}
 	}

@@ -15,15 +15,15 @@ const (
 type Rules struct {
 	// Alpha bounds the adjusted p-value of a failure. It is the probability that
 	// a gate fails, in whatever number of rows, though nothing changed.
-	Alpha float64
+	Alpha float64 `json:"alpha"`
 
 	// Margin is the least slowdown that fails, by kind of metric.
-	Margin map[Kind]float64
+	Margin map[Kind]float64 `json:"margin"`
 
 	// Tolerance is what a row that passes does not exceed, with a confidence of
 	// Confidence (one-sided).
-	Tolerance  map[Kind]float64
-	Confidence float64
+	Tolerance  map[Kind]float64 `json:"tolerance"`
+	Confidence float64          `json:"confidence"`
 
 	measured bool // margins come from a measured effect, and may be large
 }
@@ -56,6 +56,12 @@ func (r Rules) check() error {
 		}
 	}
 	return nil
+}
+
+// leastRounds is how many rounds there have to be so that one of so many rows can
+// fail: n rounds that are all worse have a p-value of 1/2ⁿ.
+func (r Rules) leastRounds(rows int) int {
+	return int(math.Ceil(math.Log2(float64(max(1, rows)) / r.Alpha)))
 }
 
 // Verdict is what became of a row, or of a gate.

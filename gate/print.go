@@ -86,9 +86,9 @@ func code(text string) string {
 	return fence + text + fence
 }
 
-// escaped keeps text from ending a cell of a table.
+// escaped keeps text from ending a cell of a table, and from being taken for markup.
 func escaped(text string) string {
-	return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text)
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "\n", " ", "<", "&lt;", "`", "\\`").Replace(text)
 }
 
 // all are the rows and the canary.

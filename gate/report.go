@@ -64,18 +64,18 @@ func (o *Options) report(tracks []*track, took time.Duration, interrupted bool) 
 			if t.canary && i > 0 {
 				break
 			}
-			row := t.outcome(m)
+			row, mute := t.outcome(m), t.mute(m)
 			switch {
 			case t.canary:
 				row.set(o.Rules.describe(series{m.Kind, row.d}, 1))
 				r.Canary = &row
 				continue
-			case m.Gates && t.absent == "" && !t.uncounted(m):
+			case m.Gates && t.absent == "" && mute == "":
 				gates = append(gates, len(r.Rows))
 				judged = append(judged, series{m.Kind, row.d})
 			default:
 				if m.Gates && t.absent == "" {
-					row.Warnings = append(row.Warnings, "it does not judge, as neither arm has a value: "+t.noCounts())
+					row.Warnings = append(row.Warnings, mute)
 				}
 				row.set(o.Rules.describe(series{m.Kind, row.d}, 1))
 			}
@@ -127,25 +127,33 @@ func (t *track) outcome(m Metric) Outcome {
 	return row
 }
 
-// uncounted tells of a count that this host or this kind of server does not have:
-// neither arm has it in any round that counts, of which there are some.
-func (t *track) uncounted(m Metric) bool {
+// mute is why a metric that gates does not judge after all, "" if it does: a count
+// that this host or this kind of server does not have, or a rate where the server
+// was not the limit. Neither arm, or not both, had it in any round that counts, of
+// which there are some.
+func (t *track) mute(m Metric) string {
+	if t.cell.idle() || m.Kind != Count && !m.Limited {
+		return ""
+	}
 	some := false
 	for i, round := range t.rounds {
-		if m.Kind != Count || t.cell.idle() {
-			return false
-		}
 		if round.Invalid != "" {
 			continue
 		}
 		some = true
-		for arm := range t.names {
-			if _, ok := t.value(i, arm, m); ok {
-				return false
-			}
+		_, base := t.value(i, 0, m)
+		_, head := t.value(i, 1, m)
+		if base && head || m.Kind == Count && (base || head) {
+			return ""
 		}
 	}
-	return some
+	switch {
+	case !some:
+		return ""
+	case m.Limited:
+		return "it does not judge, as the server was not the limit in both arms in any round"
+	}
+	return "it does not judge, as neither arm has a value: " + t.noCounts()
 }
 
 // noCounts is why counts are absent.

@@ -87,11 +87,78 @@ func TestARateJudgesOnlyWhereTheServerWasTheLimit(t *testing.T) {
 		half := 0.5
 		r.Samples[0].ServerCPU = &half
 	}
-	r := judgeOf(idle)
-	assert.Equal(t, Inconclusive, r.Verdict)
+	steady := made("HTTP", gating(serverCPU), around(3, 15, 100, 0.01), around(4, 15, 100, 0.01))
+	r := judgeOf(idle, steady)
+	assert.Equal(t, Pass, r.Verdict, r.Reasons)
+	assert.Equal(t, Informs, r.Rows[0].Verdict)
+	assert.Equal(t, r.Rows[1].P, r.Rows[1].PAdj, "it takes no place among those that judge")
 	assert.Zero(t, r.Rows[0].N)
-	require.NotEmpty(t, r.Rows[0].Warnings)
+	require.Len(t, r.Rows[0].Warnings, 2)
 	assert.Contains(t, r.Rows[0].Warnings[0], "the server was not the limit of base")
+	assert.Contains(t, r.Rows[0].Warnings[1], "it does not judge, as the server was not the limit")
+	assert.Equal(t, Unfit, judgeOf(idle).Verdict, "alone it judges nothing")
+
+	busy := 1.0
+	for _, round := range idle.rounds[3:] {
+		round.Samples[0].ServerCPU = &busy
+	}
+	r = judgeOf(idle, steady)
+	assert.Equal(t, Fail, r.Verdict, "in twelve rounds it was")
+	assert.Equal(t, 12, r.Rows[0].N)
+}
+
+func TestAnArmThatCompletesNothingWhereTheOtherDoesFails(t *testing.T) {
+	for arm, want := range map[int]Verdict{0: Unfit, 1: Fail} {
+		x := made("HTTP", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 100, 0.01))
+		x.rounds[7].Samples[1-arm].Requests = 1000
+		r := judgeOf(x)
+		assert.Equal(t, want, r.Verdict)
+		assert.Contains(t, r.Reasons[0], x.names[arm]+" completed no request, the other 1000")
+		x.rounds[7].Samples[arm].Requests = 1
+		assert.Equal(t, Pass, judgeOf(x).Verdict)
+	}
+}
+
+func TestWhereBothArmsRefuseNowAndThenOnlyClearlyMoreFails(t *testing.T) {
+	refusing := func(base, head func(round int) int64) Verdict {
+		x := made("HTTP", gating(serverCPU), around(1, 15, 100, 0.01), around(2, 15, 100, 0.01))
+		for i, r := range x.rounds {
+			for arm, n := range []int64{base(i), head(i)} {
+				r.Samples[arm].Requests = 10_000
+				r.Samples[arm].Errors = map[string]int64{"status": n}
+			}
+		}
+		return judgeOf(x).Verdict
+	}
+	some := func(i int) int64 { return int64(i*7%5) + 1 }
+	assert.Equal(t, Pass, refusing(some, func(i int) int64 { return some(i + 2) }), "alike")
+	assert.Equal(t, Fail, refusing(some, func(i int) int64 { return 10 * some(i) }))
+	assert.Equal(t, Unfit, refusing(func(i int) int64 { return 10 * some(i) }, some))
+	assert.Equal(t, Pass, refusing(some, func(i int) int64 {
+		if i == 4 {
+			return 500
+		}
+		return some(i)
+	}), "one bad moment is no rule")
+}
+
+func TestSoFewRoundsThatNothingCanFailAreTold(t *testing.T) {
+	rules := DefaultRules()
+	for rows, rounds := range map[int]int{1: 7, 10: 10} {
+		assert.Equal(t, rounds, rules.leastRounds(rows))
+		worse := make([]series, rows)
+		for i := range worse {
+			worse[i] = series{Timing, make([]float64, rounds)}
+			for j := range worse[i].d {
+				worse[i].d[j] = 0.5 + 0.001*float64(j)
+			}
+		}
+		assert.Contains(t, rules.verdicts(worse), Fail)
+		for i := range worse {
+			worse[i].d = worse[i].d[1:]
+		}
+		assert.NotContains(t, rules.verdicts(worse), Fail)
+	}
 }
 
 func TestSmallCountsAreAsGoodAsNone(t *testing.T) {

@@ -25,6 +25,9 @@ func (c Cell) check() error {
 		return badInput("%s: a row in mode %s cannot be driven in turn", c.Name, mode)
 	}
 	for _, m := range c.Metrics {
+		if m.Kind == Tail && c.Plan.Mode != load.Open {
+			return badInput("%s: %s cannot be read from it (a closed loop stops asking when its server is slow; rows whose name begins with Open have it)", c.Name, m.Unit)
+		}
 		if c.idle() != (m.Unit == memoryPerConn.Unit) {
 			return badInput("%s: %s cannot be read from it (memory is read from rows of idle connections, and they have nothing else)", c.Name, m.Unit)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"netbench/internal/proc"
 	"netbench/internal/scenario"
 	"netbench/load"
 	"netbench/testenv"
@@ -80,7 +81,6 @@ func (o Options) normalize() (Options, error) {
 	if len(o.Cells) == 0 {
 		return o, badInput("there is nothing to compare (give one row or more)")
 	}
-	gating := 0
 	for _, c := range o.Cells {
 		if c.idle() && o.Memory == nil {
 			return o, badInput("%s: memory cannot be measured here", c.Name)
@@ -88,16 +88,23 @@ func (o Options) normalize() (Options, error) {
 		if err := c.check(); err != nil {
 			return o, err
 		}
-		for _, m := range c.Metrics {
-			if m.Gates {
-				gating++
-			}
-		}
 	}
-	if gating > MaxGating {
+	if gating := o.gating(); gating > MaxGating {
 		return o, badInput("%d rows gate (want at most %d: each makes it harder for the others to fail)", gating, MaxGating)
 	}
 	return o, nil
+}
+
+// gating is the number of rows that judge.
+func (o Options) gating() (n int) {
+	for _, c := range o.Cells {
+		for _, m := range c.Metrics {
+			if m.Gates {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // track is what became of a cell, round by round.
@@ -107,9 +114,10 @@ type track struct {
 	canary bool
 	plan   load.Plan
 	rounds []*load.Round
-	absent string // why it is not compared: one arm, or the host, lacks something
-	unfit  string // why it could not be compared, though both arms may have it
-	over   bool   // it is not driven, as an arm failed before the first round
+	absent string   // why it is not compared: one arm, or the host, lacks something
+	deaf   [2]error // why an arm's command did not serve it, nil if it did
+	unfit  string   // why it could not be compared, though both arms may have it
+	over   bool     // it is not driven, as an arm failed before the first round
 
 	notes []string // reasons for doubt, each once
 
@@ -127,6 +135,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	tracks, err := o.tracks(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if need := o.Rules.leastRounds(o.gating()); o.Rounds < need {
+		o.Log(fmt.Sprintf("warning: with %d rounds and %d rows that judge no slowdown fails, however large (%d rounds or more are needed)", o.Rounds, o.gating(), need))
 	}
 	began := time.Now()
 	for round := range o.Rounds {
@@ -159,6 +170,7 @@ func (o *Options) tracks(ctx context.Context) ([]*track, error) {
 		}
 		all = append(all, t)
 	}
+	o.blameCommands(all)
 	switch {
 	case compared == 0 && len(all) == 1:
 		return nil, badInput("%s: %s", all[0].cell.Name, all[0].absent)
@@ -178,6 +190,30 @@ func (o *Options) tracks(ctx context.Context) ([]*track, error) {
 	return all, nil
 }
 
+// blameCommands holds it against a command that it did not start for one cell if it
+// did for another: then it is not the command line that is wrong.
+func (o *Options) blameCommands(all []*track) {
+	for arm, a := range o.Arms {
+		serves := slices.ContainsFunc(all, func(t *track) bool { return t.absent == "" })
+		for _, t := range all {
+			if a.Command != "" && serves && t.deaf[arm] != nil {
+				t.absent = ""
+				t.fail(t.names[arm], t.deaf[arm])
+			}
+		}
+	}
+}
+
+// fail ends the cell before its first round because of an arm.
+func (t *track) fail(name string, why error) {
+	if !t.over {
+		t.over, t.rounds, t.perConn = true, []*load.Round{{Samples: make([]*load.Sample, 2)}}, make([][2]float64, 1)
+	}
+	r := t.rounds[0]
+	r.Faulty = append(r.Faulty, name)
+	r.Invalid = cmp.Or(r.Invalid, fmt.Sprintf("%s cannot serve it: %v", name, why))
+}
+
 // lacks tells whether a server could not be started because its program does not
 // have the model or the service.
 func lacks(err error) bool {
@@ -191,23 +227,28 @@ func (o *Options) prepare(ctx context.Context, t *track) error {
 	if t.absent = t.cell.Missing(); t.absent != "" {
 		return nil
 	}
-	failed := &load.Round{Samples: make([]*load.Sample, 2)}
 	for i, name := range t.names {
 		err := tryOut(ctx, o.contender(t, i))
+		var ended *proc.ExitError
 		switch {
 		case err == nil:
 			continue
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.As(err, &ended) && ended.Cause == nil && ended.State.Success():
+			return badInput("%s ended in peace before it served: %v (is it a netbench?)", name, err)
 		case lacks(err), t.canary, o.Arms[i].Command != "":
-			t.absent = fmt.Sprintf("%s cannot serve it: %v", name, err)
-			return nil
+			if t.absent == "" {
+				t.absent = fmt.Sprintf("%s cannot serve it: %v", name, err)
+			}
+			if !t.canary {
+				t.deaf[i] = err
+			}
+			continue
 		}
-		failed.Faulty = append(failed.Faulty, name)
-		failed.Invalid = cmp.Or(failed.Invalid, fmt.Sprintf("%s cannot serve it: %v", name, err))
+		t.fail(name, err)
 	}
-	if failed.Invalid != "" {
-		t.over, t.rounds, t.perConn = true, []*load.Round{failed}, make([][2]float64, 1)
+	if t.absent != "" || t.over {
 		return nil
 	}
 	t.plan = t.cell.Plan
@@ -232,7 +273,16 @@ func (o *Options) prepare(ctx context.Context, t *track) error {
 		t.unfit = "no rate was found for it: " + r.Invalid
 		return nil
 	}
-	t.plan.Rate = t.cell.RateShare * min(r.Samples[0].Rate, r.Samples[1].Rate)
+	rates := [2]float64{r.Samples[0].Rate, r.Samples[1].Rate}
+	switch {
+	case rates == [2]float64{}:
+		t.unfit = "no rate was found for it: neither arm completed a request in the pilot"
+		return nil
+	case min(rates[0], rates[1]) == 0:
+		t.over, t.rounds = true, []*load.Round{r} // which is held against the one without
+		return nil
+	}
+	t.plan.Rate = t.cell.RateShare * min(rates[0], rates[1])
 	o.Log(fmt.Sprintf("%s: paced at %.0f requests a second", t.cell.Name, t.plan.Rate))
 	return nil
 }
@@ -323,29 +373,4 @@ func (o *Options) idleRound(ctx context.Context, t *track, round int) error {
 	t.rounds, t.perConn = append(t.rounds, r), append(t.perConn, perConn)
 	o.Progress(round+1, o.Rounds, t.cell.Name, time.Since(began), r.Invalid)
 	return nil
-}
-
-// faults counts the rounds in which each arm failed, or refused what the other did
-// not.
-func (t *track) faults() (n [2]int) {
-	for _, r := range t.rounds {
-		for i, name := range t.names {
-			if slices.Contains(r.Faulty, name) || t.refuses(r, i) {
-				n[i]++
-			}
-		}
-	}
-	return n
-}
-
-// refuses tells whether an arm answered requests with an HTTP status of 400 or above
-// in a round, and the other arm none.
-func (t *track) refuses(r *load.Round, arm int) bool {
-	if r.Invalid != "" {
-		return false
-	}
-	refused := func(s *load.Sample) bool {
-		return s != nil && s.Result != nil && s.Errors[load.StatusError.String()] > 0
-	}
-	return refused(r.Samples[arm]) && !refused(r.Samples[1-arm])
 }

@@ -1,11 +1,6 @@
 package gate
 
-import (
-	"fmt"
-	"slices"
-
-	"netbench/load"
-)
+import "fmt"
 
 // judge gives the verdict on the whole. Failure beats everything; a run that says
 // nothing about head beats what is inconclusive, and that what passed.
@@ -19,7 +14,7 @@ func (r *Report) judge() {
 	r.Verdict = Pass
 	judged := 0
 	for _, t := range r.tracks {
-		n := t.faults()
+		n := t.faults(r.Rules)
 		if t.unfit != "" {
 			because(Unfit, "%s: %s", t.cell.Name, t.unfit)
 		}
@@ -77,20 +72,6 @@ func rank(v Verdict) int {
 		return 1
 	}
 	return 0
-}
-
-// firstFault is why the first round does not count that does not because of an arm,
-// or because of whatever if name is "".
-func (t *track) firstFault(name string) string {
-	for _, r := range t.rounds {
-		if name == "" && r.Invalid != "" || slices.Contains(r.Faulty, name) {
-			return r.Invalid
-		}
-		if arm := slices.Index(t.names[:], name); arm >= 0 && t.refuses(r, arm) {
-			return fmt.Sprintf("%s: %d replies had a status of 400 or above", name, r.Samples[arm].Errors[load.StatusError.String()])
-		}
-	}
-	return ""
 }
 
 func firstOf(warnings []string) string {

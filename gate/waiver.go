@@ -19,7 +19,7 @@ type Waiver struct {
 
 // ReadWaivers reads a file of waivers, one a line:
 //
-//	2026-12-31 Echo/model=goroutine/conns=100/size=64 server-cpu-ns/op checksums, see the proposal
+//	2026-12-31 Echo/model=goroutine/conns=100/size=1024 server-cpu-ns/op checksums, see the proposal
 //
 // Empty lines and those that begin with # are skipped. A line that is none, is
 // listed twice or whose day is over is an error that wraps [ErrInput] and names

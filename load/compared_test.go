@@ -119,3 +119,14 @@ func TestAContenderThatWentBeforeItWasReachedLosesOnlyThatRound(t *testing.T) {
 	assert.Contains(t, c.Rounds[1].Invalid, "gone: connect to ")
 	assert.Equal(t, []string{"gone"}, c.Rounds[1].Faulty)
 }
+
+// Before says that a contender was reached before; the plan may be bad all the same.
+func TestABadPlanIsHeldAgainstNoContender(t *testing.T) {
+	var f fakes
+	_, err := Interleave(t.Context(), Comparing{Plan: Plan{Conns: -1}, Rounds: 1, Before: 1, Slice: 10 * time.Millisecond, Slices: 4},
+		f.contender("a", 1000, nil), f.contender("b", 1000, nil))
+	require.ErrorIs(t, err, ErrInput)
+	for _, s := range f.all {
+		assert.EqualValues(t, 1, s.stopped.Load())
+	}
+}

@@ -77,6 +77,9 @@ func (c *Comparing) round(ctx context.Context, contenders []Contender, turn int,
 		}
 		p.Targets = []Target{l.subject.Target()}
 		p.ServerCPUs = l.subject.CPUs()
+		if _, err := p.Normalize(); err != nil { // which is nobody's fault but the caller's
+			return nil, fmt.Errorf("%s: %w", l.name, err)
+		}
 		if l.session, err = Dial(ctx, p); err != nil {
 			if first && ctx.Err() == nil {
 				return nil, fmt.Errorf("%s: %w", l.name, err)

@@ -21,8 +21,8 @@ const (
 )
 
 // runName is the name of a run file, a partial one included: its time in UTC,
-// then the first seven digits of the commit, or nogit.
-var runName = regexp.MustCompile(`^(\d{8}T\d{6}\.\d{3}Z)-([0-9a-f]{7}|nogit)\.txt(\.partial)?$`)
+// then the first seven digits of the commit, or nogit, then its arm if it is one.
+var runName = regexp.MustCompile(`^(\d{8}T\d{6}\.\d{3}Z)-([0-9a-f]{7}|nogit)(?:-[a-z]+)?\.txt(\.partial)?$`)
 
 // ErrClosed is returned by a [Writer] after Commit, Abandon or Discard.
 var ErrClosed = errors.New("results: the run file is closed")
@@ -44,10 +44,17 @@ type Writer struct {
 // head: the schema, the units of all metrics, and the fingerprint, whose time and
 // commit name the file. An existing file is never overwritten: if another run has
 // the name, this one is called a millisecond later.
-func Create(dir string, f Fingerprint) (*Writer, error) {
+func Create(dir string, f Fingerprint) (*Writer, error) { return CreateArm(dir, "", f) }
+
+// CreateArm is [Create] for one of several runs that were made together: the file's
+// name ends in the arm's, lower-case letters such as "base".
+func CreateArm(dir, arm string, f Fingerprint) (*Writer, error) {
 	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("results: cannot make the directory for runs: %w (choose another with -dir)", err)
+		return nil, fmt.Errorf("results: cannot make the directory for runs: %w (choose another)", err)
+	}
+	if arm != "" {
+		arm = "-" + arm
 	}
 	commit := "nogit"
 	if len(f.Commit) >= 7 {
@@ -59,9 +66,9 @@ func Create(dir string, f Fingerprint) (*Writer, error) {
 	}
 	w := &Writer{madeDir: missing != nil}
 	for range 1000 {
-		w.final = filepath.Join(dir, at.Format(nameTime)+"-"+commit+suffixRun)
+		w.final = filepath.Join(dir, at.Format(nameTime)+"-"+commit+arm+suffixRun)
 		if !runName.MatchString(filepath.Base(w.final)) {
-			return nil, fmt.Errorf("results: %q is not a commit (want hexadecimal digits, or nothing)", f.Commit)
+			return nil, fmt.Errorf("results: no run can be named by commit %q and arm %q (want hexadecimal digits, and lower-case letters, or nothing)", f.Commit, arm)
 		}
 		// The partial name is the lock on the final one: who holds it may
 		// rename, and it is taken by creation alone, so two runs never share it.
@@ -78,7 +85,7 @@ func Create(dir string, f Fingerprint) (*Writer, error) {
 			file.Close()
 			os.Remove(file.Name())
 		} else if !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("results: cannot write a run: %w (choose another directory with -dir)", err)
+			return nil, fmt.Errorf("results: cannot write a run: %w (choose another directory)", err)
 		}
 		at = at.Add(time.Millisecond)
 	}

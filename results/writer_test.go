@@ -181,7 +181,7 @@ func TestCreateNamesARunByTimeAndCommit(t *testing.T) {
 	f.Commit = "../../../etc"
 	dir := t.TempDir()
 	_, err = Create(dir, f)
-	assert.ErrorContains(t, err, "not a commit")
+	assert.ErrorContains(t, err, "no run can be named")
 	assert.Empty(t, names(t, dir))
 
 	f = aHost()
@@ -197,7 +197,7 @@ func TestCreateSaysThatADirectoryIsInTheWay(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
 	_, err := Create(file, aHost())
 	require.Error(t, err)
-	assert.ErrorContains(t, err, "-dir")
+	assert.ErrorContains(t, err, "choose another")
 }
 
 func TestWriterRefusesWhatReadersWouldNotAccept(t *testing.T) {

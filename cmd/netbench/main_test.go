@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"netbench/internal/needs"
 	"netbench/results"
 )
 
@@ -34,8 +36,15 @@ func start(t *testing.T, args ...string) (cmd *exec.Cmd, in io.WriteCloser, mess
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
+	return startIn(t, "", nil, exe, args...)
+}
+
+// startIn is start in a directory, with further variables.
+func startIn(t *testing.T, dir string, env []string, exe string, args ...string) (cmd *exec.Cmd, in io.WriteCloser, messages *bufio.Scanner) {
+	t.Helper()
 	cmd = exec.CommandContext(t.Context(), exe, args...)
-	cmd.Env = append(os.Environ(), asNetbench+"=1")
+	cmd.Dir, cmd.Env = dir, append(append(os.Environ(), asNetbench+"=1"), env...)
+	var err error
 	in, err = cmd.StdinPipe()
 	require.NoError(t, err)
 	stderr, err := cmd.StderrPipe()
@@ -132,4 +141,69 @@ func TestSecondInterruptEndsTheProgramAtOnce(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	require.NoError(t, err)
 	assert.Empty(t, files, "nothing calls itself whole")
+}
+
+// Who presses the keys again while a gate removes its worktree gets it removed.
+func TestFurtherSignalsDoNotKeepAGateFromRemovingWhatItMade(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot be interrupted alone on Windows")
+	}
+	if _, err := exec.LookPath("git"); err != nil {
+		needs.Skip(t, needs.Git, err)
+	}
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(signal.String(), func(t *testing.T) {
+			dir, temporary := t.TempDir(), t.TempDir()
+			for name, text := range map[string]string{
+				"go.mod":               "module m\n\ngo 1.26\n",
+				"cmd/netbench/main.go": "package main\n\nimport _ \"net/http\"\n\nfunc main() {}\n",
+			} {
+				path := filepath.Join(dir, name)
+				require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+				require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			}
+			for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "a"}} {
+				git := exec.Command("git", args...)
+				git.Dir = dir
+				out, err := git.CombinedOutput()
+				require.NoError(t, err, string(out))
+			}
+			// An empty cache, so that all there is has to be compiled.
+			cmd, in, messages := startIn(t, dir, []string{"TMPDIR=" + temporary, "GOCACHE=" + t.TempDir()}, exe, "gate", "-base", "HEAD")
+			in.Close()
+			await(t, messages, "building base")
+			require.Eventually(t, func() bool {
+				found, _ := filepath.Glob(filepath.Join(temporary, "*", "go-build*"))
+				return len(found) > 0
+			}, 30*time.Second, time.Millisecond)
+			ended := make(chan error, 1)
+			go func() {
+				for messages.Scan() {
+				}
+				ended <- cmd.Wait()
+			}()
+			again := time.NewTicker(5 * time.Millisecond)
+			defer again.Stop()
+			for running := true; running; {
+				_ = cmd.Process.Signal(signal) // it may have ended meanwhile
+				select {
+				case <-again.C:
+				case err := <-ended:
+					// What comes when all is removed may end it before it can.
+					assert.Contains(t, []int{results.ExitUndecided, -1}, exitCode(t, err))
+					running = false
+				}
+			}
+			left, err := os.ReadDir(temporary)
+			require.NoError(t, err)
+			assert.Empty(t, left)
+			trees := exec.Command("git", "worktree", "list")
+			trees.Dir = dir
+			out, err := trees.CombinedOutput()
+			require.NoError(t, err)
+			assert.Equal(t, 1, strings.Count(string(out), "\n"), "no worktree is left: %s", out)
+		})
+	}
 }

@@ -29,7 +29,7 @@ Exit codes: 0 one commit was found; 2 bad input; 3 bad is not shown to be slower
 several commits are left, or interrupted.`,
 		Examples: []Example{
 			{"Since a release:", "netbench bisect -good v1.2.0 -row Echo/model=reactor/conns=100/size=1024"},
-			{"By allocations:", "netbench bisect -good HEAD~20 -bad HEAD -row Echo/model=goroutine/conns=100/size=64:allocs"},
+			{"By allocations:", "netbench bisect -good HEAD~20 -bad HEAD -row Echo/model=goroutine/conns=100/size=1024:allocs"},
 		},
 		Setup: func(flags *flag.FlagSet) Action {
 			f := &bisectFlags{}
@@ -63,6 +63,11 @@ func (f *bisectFlags) run(ctx context.Context, _ []string, s Streams) (int, erro
 		o.Log(note)
 	}
 	r, err := gate.RunBisect(ctx, o)
+	if err != nil && r != nil && len(r.Candidates) > 0 { // what is known is not lost
+		if e := f.show(s.Out, r, false); e != nil {
+			return results.ExitUndecided, errors.Join(err, e)
+		}
+	}
 	switch {
 	case ctx.Err() != nil:
 		return results.ExitUndecided, errors.New("interrupted")
@@ -71,15 +76,19 @@ func (f *bisectFlags) run(ctx context.Context, _ []string, s Streams) (int, erro
 	case err != nil:
 		return results.ExitUndecided, err
 	}
-	if f.asJSON {
-		err = printJSON(s.Out, r)
-	} else {
-		err = printBisected(s.Out, r)
-	}
+	err = f.show(s.Out, r, true)
 	if len(r.Candidates) != 1 {
 		return results.ExitUndecided, err
 	}
 	return results.ExitGood, err
+}
+
+// show prints what was found, by a search that came to its end or did not.
+func (f *bisectFlags) show(w io.Writer, r *gate.Bisected, ended bool) error {
+	if f.asJSON {
+		return printJSON(w, r)
+	}
+	return printBisected(w, r, ended)
 }
 
 func (f *bisectFlags) options(s Streams) (o gate.Bisect, err error) {
@@ -96,7 +105,7 @@ func (f *bisectFlags) options(s Streams) (o gate.Bisect, err error) {
 	if err != nil {
 		return o, err
 	}
-	cells, err := gateCells(parseGateRows(f.row))
+	cells, err := cellsOf(f.row)
 	if err != nil {
 		return o, err
 	}
@@ -110,7 +119,7 @@ func (f *bisectFlags) options(s Streams) (o gate.Bisect, err error) {
 }
 
 // printBisected writes what was found for people.
-func printBisected(w io.Writer, r *gate.Bisected) error {
+func printBisected(w io.Writer, r *gate.Bisected, ended bool) error {
 	fmt.Fprintf(w, "%s %s\n\n", r.Row, r.Unit)
 	for _, step := range r.Steps {
 		fmt.Fprintln(w, step)
@@ -123,7 +132,11 @@ func printBisected(w io.Writer, r *gate.Bisected) error {
 		_, err := fmt.Fprintln(w)
 		return err
 	}
-	fmt.Fprintf(w, "\none of these %d made it slower; none between could be judged:\n", len(r.Candidates))
+	why := "none between could be judged"
+	if !ended {
+		why = "the search did not come to its end"
+	}
+	fmt.Fprintf(w, "\none of these %d made it slower; %s:\n", len(r.Candidates), why)
 	for _, c := range r.Candidates {
 		if _, err := fmt.Fprintln(w, c); err != nil {
 			return err

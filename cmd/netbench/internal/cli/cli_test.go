@@ -69,6 +69,13 @@ func TestEveryCommandCanBeUnderstoodByAStranger(t *testing.T) {
 			for _, e := range c.Examples {
 				assert.NotEmpty(t, e.What)
 				assert.Contains(t, e.Line, "netbench "+c.Name)
+				words := strings.Fields(e.Line)
+				for i, word := range words {
+					if word == "-row" || word == "-rows" {
+						_, err := cellsOf(words[i+1])
+						assert.NoError(t, err, e.Line)
+					}
+				}
 			}
 			text, _, _ := strings.Cut(out, "\nExamples:\n") // a command line is not broken
 			for line := range strings.Lines(text) {

@@ -120,6 +120,11 @@ func (f *gateFlags) run(ctx context.Context, flags *flag.FlagSet, s Streams) (in
 		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
 	}
 	defer page.discard()
+	unmade, err := makeDirectory(f.samples)
+	if err != nil {
+		return results.ExitBadInput, fmt.Errorf("-samples: %w", err)
+	}
+	defer unmade()
 	place, err := gatePlace()
 	if err != nil {
 		return results.ExitBadInput, err
@@ -164,13 +169,43 @@ func (f *gateFlags) run(ctx context.Context, flags *flag.FlagSet, s Streams) (in
 		}
 		return f.failure(ctx, failure)
 	}
-	if err := f.keep(r, s); err != nil {
-		return results.ExitBadInput, fmt.Errorf("-samples: %w", err)
-	}
+	// Whatever cannot be written, the verdict is not lost.
+	failure = f.show(r, s)
 	if err := page.commit(func(w io.Writer) error { return r.Markdown(w) }); err != nil {
-		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
+		failure = errors.Join(failure, fmt.Errorf("-markdown: %w", err))
 	}
-	return f.exit(r.Verdict), f.show(r, s)
+	if err := f.keep(r, s); err != nil {
+		failure = errors.Join(failure, fmt.Errorf("-samples: %w", err))
+	}
+	exit := f.exit(r.Verdict)
+	if failure != nil && exit == results.ExitGood {
+		exit = results.ExitUndecided
+	}
+	return exit, failure
+}
+
+// makeDirectory makes a directory and sees that files can be made in it, so that a
+// bad one is told before a long run. With no name it does nothing. Unmade removes
+// the directory if it is still empty and was not there before.
+func makeDirectory(name string) (unmade func(), err error) {
+	if name == "" {
+		return func() {}, nil
+	}
+	_, missing := os.Stat(name)
+	unmade = func() {
+		if errors.Is(missing, fs.ErrNotExist) {
+			_ = os.Remove(name) // which fails, as it should, if there is something in it
+		}
+	}
+	if err := os.MkdirAll(name, 0o755); err != nil {
+		return unmade, err
+	}
+	f, err := os.CreateTemp(name, ".netbench-*")
+	if err != nil {
+		unmade()
+		return unmade, fmt.Errorf("no file can be made in it: %w", err)
+	}
+	return unmade, errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func (f *gateFlags) show(r *gate.Report, s Streams) error {
@@ -204,7 +239,7 @@ func (f *gateFlags) options(flags *flag.FlagSet) (o gate.Options, err error) {
 		return o, err
 	}
 	if !given("seed") {
-		f.pace.seed = uint64(time.Now().UnixNano())
+		f.pace.seed = clockSeed()
 	}
 	f.rules.Margin, f.rules.Tolerance = map[gate.Kind]float64{}, map[gate.Kind]float64{}
 	for i, kind := range gateKinds {
@@ -214,8 +249,10 @@ func (f *gateFlags) options(flags *flag.FlagSet) (o gate.Options, err error) {
 	f.own.sized = given("size")
 	rows := gateRows
 	switch {
-	case f.rows != "":
-		rows = parseGateRows(f.rows)
+	case given("rows"):
+		if rows, err = parseGateRows(f.rows); err != nil {
+			return o, err
+		}
 	case f.quick:
 		rows = nil
 		for _, row := range gateRows {
@@ -256,6 +293,10 @@ func (f *gateFlags) options(flags *flag.FlagSet) (o gate.Options, err error) {
 	}
 	return o, o.Check()
 }
+
+// clockSeed is a seed that differs from run to run, and that a reader of JSON who
+// knows floating point only reads as it is.
+func clockSeed() uint64 { return uint64(time.Now().UnixNano()) & (1<<53 - 1) }
 
 // failure is the exit code of an error.
 func (f *gateFlags) failure(ctx context.Context, err error) (int, error) {
@@ -305,7 +346,7 @@ func (f *gateFlags) keep(r *gate.Report, s Streams) error {
 		if a.Commit != "" {
 			host.Dirty = &a.Dirty
 		}
-		w, err := results.Create(f.samples, host)
+		w, err := results.CreateArm(f.samples, a.Name, host)
 		if err != nil {
 			return err
 		}

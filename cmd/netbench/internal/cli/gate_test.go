@@ -57,37 +57,45 @@ func TestBadInputOfAGateIsOneLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing":         {nil, "base: give either a ref of git or a binary"},
-		"both":            {[]string{"-base", "HEAD", "-base-bin", self}, "base: give either"},
-		"two heads":       {[]string{"-base", "HEAD", "-head", "HEAD", "-head-bin", self}, "head: give a ref of git or a binary, not both"},
-		"no such binary":  {[]string{"-base-bin", filepath.Join(dir, "none"), "-head-bin", self}, "give an executable netbench"},
-		"unknown row":     {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/moon"}, `row "Echo/moon" is unknown`},
-		"unknown metric":  {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=10/size=1024:joy"}, `metric "joy" is unknown`},
-		"rows and quick":  {[]string{"-base-bin", self, "-quick", "-rows", "x"}, "-quick has no effect with -rows"},
-		"rounds":          {[]string{"-base-bin", self, "-rounds", "1"}, "-rounds is 1"},
-		"alpha":           {[]string{"-base-bin", self, "-head-bin", self, "-alpha", "0"}, "alpha is 0"},
-		"tolerance":       {[]string{"-base-bin", self, "-head-bin", self, "-tolerance-timing", "0.01"}, "tolerance of timing is 0.01"},
-		"inconclusive":    {[]string{"-base-bin", self, "-inconclusive", "maybe"}, `-inconclusive is "maybe"`},
-		"no waivers":      {[]string{"-base-bin", self, "-waivers", filepath.Join(dir, "none")}, "no such file"},
-		"one command":     {[]string{"-base-cmd", "x {addr}", "-url", "tcp://{addr}"}, "head: the command is empty"},
-		"command, ref":    {[]string{"-base", "HEAD", "-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}"}, "give both, and neither refs nor binaries"},
-		"fixed address":   {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x -listen :80", "-url", "tcp://{addr}"}, "has no {addr} and no {port}"},
-		"fixed URL":       {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://127.0.0.1:80"}, "want a URL with {addr}"},
-		"no URL":          {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "gopher://{addr}"}, "has an unknown scheme"},
-		"URL alone":       {[]string{"-base", "HEAD", "-url", "tcp://{addr}"}, "-url has no effect without -base-cmd"},
-		"rows, command":   {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-rows", "x"}, "-rows has no effect with -base-cmd"},
-		"judge":           {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}", "-judge", "allocs"}, `metric "allocs" is unknown here`},
-		"deaf command":    {[]string{"-base-cmd", "exec sleep 60 # {addr}", "-head-cmd", "exec sleep 60 # {addr}", "-url", "tcp://{addr}", "-start-timeout", "300ms"}, "it did not listen on 127.0.0.1:"},
-		"dead command":    {[]string{"-base-cmd", "echo no disk; exit 4 # {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}"}, "exit status 4; it wrote: no disk"},
-		"size of HTTP":    {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "http://{addr}/", "-size", "5"}, "-size has no effect on http://{addr}/"},
-		"another host":    {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "http://127.0.0.2:80/{addr}"}, "want {addr} as its host and port"},
-		"connect row":     {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Connect/model=reactor/conns=100/size=13"}, "is unknown"},
-		"a row twice":     {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Idle/model=reactor/conns=5000,Idle/model=reactor/conns=5000"}, "is given twice"},
-		"a metric twice":  {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=10/size=1024:cpu+cpu"}, `metric "cpu" is given twice`},
-		"none in common":  {[]string{"-base-bin", old, "-head-bin", self, "-rows", "Echo/model=reactor/conns=10/size=1024"}, `unknown model "reactor"`},
-		"memory of echo":  {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=100/size=1024:memory"}, "user-B/conn cannot be read from it"},
-		"CPU of idle":     {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Idle/model=reactor/conns=5000:cpu"}, "server-cpu-ns/op cannot be read from it"},
-		"an ended waiver": {[]string{"-base-bin", self, "-waivers", ended}, "ended on 2020-01-01"},
+		"nothing":              {nil, "base: give either a ref of git or a binary"},
+		"both":                 {[]string{"-base", "HEAD", "-base-bin", self}, "base: give either"},
+		"two heads":            {[]string{"-base", "HEAD", "-head", "HEAD", "-head-bin", self}, "head: give a ref of git or a binary, not both"},
+		"no such binary":       {[]string{"-base-bin", filepath.Join(dir, "none"), "-head-bin", self}, "give an executable netbench"},
+		"unknown row":          {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/moon"}, `row "Echo/moon" is unknown`},
+		"unknown metric":       {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=10/size=1024:joy"}, `metric "joy" is unknown`},
+		"rows and quick":       {[]string{"-base-bin", self, "-quick", "-rows", "x"}, "-quick has no effect with -rows"},
+		"rounds":               {[]string{"-base-bin", self, "-rounds", "1"}, "-rounds is 1"},
+		"alpha":                {[]string{"-base-bin", self, "-head-bin", self, "-alpha", "0"}, "alpha is 0"},
+		"tolerance":            {[]string{"-base-bin", self, "-head-bin", self, "-tolerance-timing", "0.01"}, "tolerance of timing is 0.01"},
+		"inconclusive":         {[]string{"-base-bin", self, "-inconclusive", "maybe"}, `-inconclusive is "maybe"`},
+		"no waivers":           {[]string{"-base-bin", self, "-waivers", filepath.Join(dir, "none")}, "no such file"},
+		"one command":          {[]string{"-base-cmd", "x {addr}", "-url", "tcp://{addr}"}, "head: the command is empty"},
+		"command, ref":         {[]string{"-base", "HEAD", "-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}"}, "give both, and neither refs nor binaries"},
+		"fixed address":        {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x -listen :80", "-url", "tcp://{addr}"}, "has no {addr} and no {port}"},
+		"fixed URL":            {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://127.0.0.1:80"}, "want a URL with {addr}"},
+		"no URL":               {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "gopher://{addr}"}, "has an unknown scheme"},
+		"URL alone":            {[]string{"-base", "HEAD", "-url", "tcp://{addr}"}, "-url has no effect without -base-cmd"},
+		"rows, command":        {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-rows", "x"}, "-rows has no effect with -base-cmd"},
+		"judge":                {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}", "-judge", "allocs"}, `metric "allocs" is unknown here`},
+		"deaf command":         {[]string{"-base-cmd", "exec sleep 60 # {addr}", "-head-cmd", "exec sleep 60 # {addr}", "-url", "tcp://{addr}", "-start-timeout", "300ms"}, "it did not listen on 127.0.0.1:"},
+		"dead command":         {[]string{"-base-cmd", "echo no disk; exit 4 # {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}"}, "exit status 4; it wrote: no disk"},
+		"size of HTTP":         {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "http://{addr}/", "-size", "5"}, "-size has no effect on http://{addr}/"},
+		"another host":         {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "http://127.0.0.2:80/{addr}"}, "want {addr} as its host and port"},
+		"connect row":          {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Connect/model=reactor/conns=100/size=13"}, "is unknown"},
+		"a row twice":          {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Idle/model=reactor/conns=5000,Idle/model=reactor/conns=5000"}, "is given twice"},
+		"a metric twice":       {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=10/size=1024:cpu+cpu"}, `metric "cpu" is given twice`},
+		"none in common":       {[]string{"-base-bin", old, "-head-bin", self, "-rows", "Echo/model=reactor/conns=10/size=1024"}, `unknown model "reactor"`},
+		"memory of echo":       {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=100/size=1024:memory"}, "user-B/conn cannot be read from it"},
+		"CPU of idle":          {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Idle/model=reactor/conns=5000:cpu"}, "server-cpu-ns/op cannot be read from it"},
+		"p99 of a closed loop": {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=100/size=1024:p99"}, "p99-ns cannot be read from it"},
+		"no metric":            {[]string{"-base-bin", self, "-head-bin", self, "-rows", "Echo/model=reactor/conns=100/size=1024:"}, "has no metric behind its colon"},
+		"no row":               {[]string{"-base-bin", self, "-head-bin", self, "-rows", ""}, `row "" is unknown`},
+		"peaceful head":        {[]string{"-base-bin", self, "-head-bin", "/bin/true", "-rows", "Echo/model=reactor/conns=10/size=1024"}, "head ended in peace before it served"},
+		"judge twice":          {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}", "-judge", "cpu+cpu"}, `metric "cpu" is given twice`},
+		"no time":              {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}", "-start-timeout", "-1s"}, "-start-timeout is -1s"},
+		"a name":               {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "http://no.such.host.invalid:80/{addr}"}, "want {addr} as its host and port"},
+		"samples":              {[]string{"-base-bin", self, "-head-bin", self, "-samples", filepath.Join(ended, "x")}, "-samples: "},
+		"an ended waiver":      {[]string{"-base-bin", self, "-waivers", ended}, "ended on 2020-01-01"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			exit, out, stderr := netbench(t, t.Context(), append([]string{"gate"}, tc.args...)...)
@@ -134,9 +142,11 @@ func TestAGateOfOneProgramAgainstItselfSaysSo(t *testing.T) {
 		}
 	}
 	assert.Contains(t, r.Again, "-seed=7")
-	runs, err := filepath.Glob(filepath.Join(samples, "*.txt"))
-	require.NoError(t, err)
-	require.Len(t, runs, 2, "a file for each arm")
+	for _, arm := range []string{"base", "head"} {
+		runs, err := filepath.Glob(filepath.Join(samples, "*-"+arm+".txt"))
+		require.NoError(t, err)
+		assert.Len(t, runs, 1, "a file for each arm")
+	}
 }
 
 // A program that dies under load is a failure of head, and no verdict if it is base.
@@ -162,6 +172,24 @@ func TestAnArmThatDiesIsHeldAgainstIt(t *testing.T) {
 		assert.Equal(t, want, exit, "%s%s", out, stderr)
 		assert.Contains(t, out, "failed in 2 of 2 rounds")
 	}
+}
+
+// A command line that serves one load and then no more is not a wrong command line.
+func TestACommandThatStartsForOneRowOnlyIsHeldAgainstIt(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("CPU time of other processes needs Linux")
+	}
+	unpinned(t)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	counter := filepath.Join(t.TempDir(), "starts")
+	good := "NETBENCH_TEST_FOREIGN={addr} exec " + self
+	once := "echo >>" + counter + "; [ $(wc -l <" + counter + ") -gt 1 ] && exit 3; " + good
+	exit, out, stderr := netbench(t, t.Context(), "gate", "-base-cmd", good, "-head-cmd", once, "-url", "tcp://{addr}",
+		"-conns", "10", "-size", "64", "-judge", "cpu+p99", "-rounds", "2", "-slice", "10ms", "-slices", "4")
+	assert.Equal(t, results.ExitFailed, exit, "%s%s", out, stderr)
+	assert.Contains(t, out, "head cannot serve it")
+	assert.Contains(t, stderr, "with 2 rounds and 2 rows that judge no slowdown fails")
 }
 
 // checkout makes a repository with one commit of these files, enters it, and

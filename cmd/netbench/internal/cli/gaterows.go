@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -133,7 +134,7 @@ func gateCells(rows []gateRow) ([]gate.Cell, error) {
 // parseGateRows reads -rows: names of scenarios, each with the metrics that judge
 // after a colon, cpu unless given, or memory of idle connections:
 // "Echo/model=reactor/conns=10/size=1024:cpu+allocs".
-func parseGateRows(list string) []gateRow {
+func parseGateRows(list string) ([]gateRow, error) {
 	var rows []gateRow
 	for item := range strings.SplitSeq(list, ",") {
 		name, judging, found := strings.Cut(item, ":")
@@ -142,10 +143,21 @@ func parseGateRows(list string) []gateRow {
 			judging = "memory"
 		case !found:
 			judging = "cpu"
+		case judging == "":
+			return nil, fmt.Errorf("row %q has no metric behind its colon (write ROW, or ROW:cpu+allocs)", item)
 		}
 		rows = append(rows, gateRow{scenario: name, gates: strings.ReplaceAll(judging, "+", " ")})
 	}
-	return rows
+	return rows, nil
+}
+
+// cellsOf makes cells of -rows.
+func cellsOf(list string) ([]gate.Cell, error) {
+	rows, err := parseGateRows(list)
+	if err != nil {
+		return nil, err
+	}
+	return gateCells(rows)
 }
 
 // ownServer is what is asked of servers that are given as command lines.
@@ -162,14 +174,18 @@ func (w ownServer) cells() ([]gate.Cell, error) {
 	if !strings.Contains(w.url, "{addr}") {
 		return nil, fmt.Errorf("-url is %q (want a URL with {addr}, for instance http://{addr}/: both servers run at the same time, at addresses of their own)", w.url)
 	}
-	target, err := load.ParseTarget(context.Background(), strings.ReplaceAll(w.url, "{addr}", "127.0.0.1:1"))
+	sample := strings.ReplaceAll(w.url, "{addr}", "127.0.0.1:1")
+	if u, err := url.Parse(sample); err == nil && u.Host != "127.0.0.1:1" { // before a name is looked up
+		return nil, fmt.Errorf("-url is %q (want {addr} as its host and port)", w.url)
+	}
+	target, err := load.ParseTarget(context.Background(), sample)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("-url: %w", err)
-	case target.Address != "127.0.0.1:1":
-		return nil, fmt.Errorf("-url is %q (want {addr} as its host and port)", w.url)
 	case w.conns < 1:
 		return nil, fmt.Errorf("-conns is %d (want 1 or more)", w.conns)
+	case w.startTimeout <= 0 || w.startTimeout > time.Hour:
+		return nil, fmt.Errorf("-start-timeout is %v (want more than 0 and at most 1h)", w.startTimeout)
 	}
 	plan := load.Plan{Conns: w.conns}
 	if target.Protocol == load.EchoProtocol || target.Protocol == load.FrameProtocol {
@@ -194,7 +210,10 @@ func (w ownServer) cells() ([]gate.Cell, error) {
 			closed.Metrics = append(closed.Metrics, m)
 		}
 	}
-	for _, metric := range judging {
+	for i, metric := range judging {
+		if slices.Contains(judging[:i], metric) {
+			return nil, fmt.Errorf("-judge: metric %q is given twice", metric)
+		}
 		if !slices.Contains([]string{"cpu", "rate", "syscalls", "p99"}, metric) {
 			return nil, fmt.Errorf("-judge: metric %q is unknown here (use cpu, rate, p99, syscalls)", metric)
 		}

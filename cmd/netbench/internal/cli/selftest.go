@@ -138,7 +138,7 @@ func (f *selftestFlags) options(s Streams) (o gate.SelfTest, err error) {
 		o.Trials = -1
 	}
 	o.Log = func(line string) { fmt.Fprintln(s.Err, line) }
-	if o.Cells, err = gateCells(parseGateRows(f.row)); err != nil {
+	if o.Cells, err = cellsOf(f.row); err != nil {
 		return o, err
 	}
 	return o, o.Check()

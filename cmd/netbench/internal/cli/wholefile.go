@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"netbench/internal/leftover"
 )
 
 // wholeFile is a file that gets its name when all of it is there, and none of it
@@ -12,6 +14,7 @@ import (
 type wholeFile struct {
 	name      string
 	temporary *os.File
+	done      func() // says that the temporary file is gone
 }
 
 // createWhole begins a file; with no name it is none. It fails at once where no
@@ -24,7 +27,7 @@ func createWhole(name string) (*wholeFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no file can be made in directory %s: %w", filepath.Dir(name), err)
 	}
-	return &wholeFile{name: name, temporary: f}, nil
+	return &wholeFile{name: name, temporary: f, done: leftover.Owe()}, nil
 }
 
 // commit has write fill the file, and names it.
@@ -32,6 +35,7 @@ func (w *wholeFile) commit(write func(io.Writer) error) error {
 	if w.temporary == nil {
 		return nil
 	}
+	defer w.done()
 	err := write(w.temporary)
 	if err == nil {
 		err = w.temporary.Chmod(0o644)
@@ -55,6 +59,7 @@ func (w *wholeFile) commit(write func(io.Writer) error) error {
 // discard removes what was not committed.
 func (w *wholeFile) discard() {
 	if w.temporary != nil {
+		defer w.done()
 		_ = w.temporary.Close()
 		_ = os.Remove(w.temporary.Name())
 		w.temporary = nil
