@@ -14,7 +14,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -103,6 +103,9 @@ proof-gate: build ## tier proof: how often the gate errs, over an hour; writes d
 
 proof-bisect: ## tier proof: the commit that made it slower is found among others, five minutes
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofBisect' ./cmd/netbench/internal/cli
+
+proof-link: ## tier proof: what ping and iperf3 see of a shaped link; writes docs/link.md
+	$(GO) test -tags proof -count=1 -v -run '^TestProof' ./testenv/link
 
 proof-memory: build ## tier proof: memory of an idle connection, all models; writes docs/memory.md and docs/memory-http.md
 	$(NETBENCH) memory -models all -markdown docs/memory.md
