@@ -135,6 +135,7 @@ func TestOpeningARealServerChecksPasswordSettingsAndSize(t *testing.T) {
 }
 
 func TestPrintingAPoolShowsNoPassword(t *testing.T) {
+	t.Parallel()
 	dsn := database(t)
 	password := strings.SplitN(strings.SplitN(dsn, "@", 2)[0], ":", 3)[2]
 	require.Len(t, password, 26)
