@@ -11,6 +11,8 @@ import (
 
 	"netbench/pools"
 	"netbench/pools/postgres"
+	"netbench/testenv/services"
+	"netbench/testenv/services/servicetest"
 )
 
 // The incident: a query that takes 50 ms of waiting at the server, not of its
@@ -80,7 +82,7 @@ func (in incident) rules() map[string]told {
 }
 
 func TestTheIncidentTimesOutOnAnUndersizedPoolAndPassesOnTheRecommendedOne(t *testing.T) {
-	dsn := database(t)
+	dsn := fresh(t, servicetest.Postgres(t, services.PostgresOptions{MaxConnections: 60}))
 	const every, duration = time.Second, 3 * time.Second
 	var bad, good incident
 	var both sync.WaitGroup // at once: sleeping queries leave the CPUs to each other

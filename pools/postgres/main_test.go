@@ -13,7 +13,6 @@ import (
 	"netbench/pools/postgres"
 	"netbench/testenv"
 	"netbench/testenv/services"
-	"netbench/testenv/services/servicetest"
 )
 
 func TestMain(m *testing.M) {
@@ -24,13 +23,7 @@ func TestMain(m *testing.M) {
 // rows are in the table of a database that these tests fill.
 const rows = 1000
 
-// database is a database of t's own, whose table is filled, with as many
-// connections as clients may need at once.
-func database(t testing.TB) string {
-	t.Helper()
-	return fresh(t, servicetest.Postgres(t, services.PostgresOptions{MaxConnections: 40}))
-}
-
+// fresh is a database of t's own whose table is filled.
 func fresh(t testing.TB, server *services.Postgres) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -134,22 +134,6 @@ func TestOpeningARealServerChecksPasswordSettingsAndSize(t *testing.T) {
 	assert.NoError(t, openers["lib/pq"](t.Context(), dsn, postgres.LibraryDefaults()))
 }
 
-func TestPrintingAPoolShowsNoPassword(t *testing.T) {
-	t.Parallel()
-	dsn := database(t)
-	password := strings.SplitN(strings.SplitN(dsn, "@", 2)[0], ":", 3)[2]
-	require.Len(t, password, 26)
-	db, p := open(t, dsn, postgres.Sized(4)), openPgx(t, dsn, postgres.Sized(4))
-	for _, shown := range []any{db, p, db.Sample(), p.Sample(), db.Remarks(), p.Remarks()} {
-		for _, verb := range []string{"%v", "%+v", "%#v"} {
-			assert.NotContains(t, fmt.Sprintf(verb, shown), password)
-		}
-	}
-	assert.Contains(t, db.String(), "lib/pq before PostgreSQL ")
-	assert.Contains(t, strings.Join(p.Remarks(), "\n"), "MaxIdle 2 is not heeded")
-	assert.Contains(t, strings.Join(p.Remarks(), "\n"), "IdleTime 10m0s is inert")
-}
-
 var (
 	_ pools.Kind = postgres.Kind{}
 	_ pools.Pool = (*postgres.Lookups)(nil)

@@ -2,7 +2,9 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,8 +24,24 @@ type measured interface {
 	Sample() postgres.Sample
 }
 
-func TestBothKindsLookUpRowsAndCountWhatTheyDo(t *testing.T) {
-	dsn := database(t)
+// One server does for all of these, as starting it takes longer than most of them.
+func TestBeforeARealServer(t *testing.T) {
+	server := servicetest.Postgres(t, services.PostgresOptions{MaxConnections: 40})
+	for name, test := range map[string]func(*testing.T, *services.Postgres){
+		"BothKindsLookUpRowsAndCountWhatTheyDo":               bothKindsLookUpRowsAndCountWhatTheyDo,
+		"AWarmPoolDialsNoMore":                                aWarmPoolDialsNoMore,
+		"TheHistogramHasEachAcquisitionAndThoseWhoGaveUp":     theHistogramHasEachAcquisitionAndThoseWhoGaveUp,
+		"ATimeOutDuringAQueryIsOneAndCostsLibPQItsConnection": aTimeOutDuringAQueryIsOneAndCostsLibPQItsConnection,
+		"APoolGoesOnAfterItsServerRestarted":                  aPoolGoesOnAfterItsServerRestarted,
+		"AQueryOverALinkThatStallsEndsInTime":                 aQueryOverALinkThatStallsEndsInTime,
+		"PrintingAPoolShowsNoPassword":                        printingAPoolShowsNoPassword,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, server) })
+	}
+}
+
+func bothKindsLookUpRowsAndCountWhatTheyDo(t *testing.T, server *services.Postgres) {
+	dsn := fresh(t, server)
 	before := descriptors(t)
 	for _, k := range []postgres.Kind{postgres.NewKind(dsn, rows), postgres.NewPgxKind(dsn, rows)} {
 		t.Run(k.Name(), func(t *testing.T) {
@@ -64,9 +82,8 @@ func TestBothKindsLookUpRowsAndCountWhatTheyDo(t *testing.T) {
 	assert.Eventually(t, func() bool { return descriptors(t) == before }, 10*time.Second, time.Millisecond, "descriptors were left open")
 }
 
-func TestAWarmPoolDialsNoMore(t *testing.T) {
-	t.Parallel()
-	dsn := database(t)
+func aWarmPoolDialsNoMore(t *testing.T, server *services.Postgres) {
+	dsn := fresh(t, server)
 	for name, p := range map[string]measured{
 		"lib/pq": open(t, dsn, postgres.Sized(8)).Lookups(rows),
 		"pgx":    openPgx(t, dsn, postgres.Sized(8)).Lookups(rows),
@@ -82,9 +99,8 @@ func TestAWarmPoolDialsNoMore(t *testing.T) {
 	}
 }
 
-func TestTheHistogramHasEachAcquisitionAndThoseWhoGaveUp(t *testing.T) {
-	t.Parallel()
-	dsn := database(t)
+func theHistogramHasEachAcquisitionAndThoseWhoGaveUp(t *testing.T, server *services.Postgres) {
+	dsn := fresh(t, server)
 	db, px := open(t, dsn, postgres.Sized(1)), openPgx(t, dsn, postgres.Sized(1))
 	for name, p := range map[string]struct {
 		measured
@@ -125,9 +141,8 @@ func TestTheHistogramHasEachAcquisitionAndThoseWhoGaveUp(t *testing.T) {
 	}
 }
 
-func TestATimeOutDuringAQueryIsOneAndCostsLibPQItsConnection(t *testing.T) {
-	t.Parallel()
-	dsn := database(t)
+func aTimeOutDuringAQueryIsOneAndCostsLibPQItsConnection(t *testing.T, server *services.Postgres) {
+	dsn := fresh(t, server)
 	db := open(t, dsn, postgres.Sized(1))
 	for _, query := range []func(context.Context, string) error{db.Query, openPgx(t, dsn, postgres.Sized(1)).Query} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -142,9 +157,7 @@ func TestATimeOutDuringAQueryIsOneAndCostsLibPQItsConnection(t *testing.T) {
 	assert.Zero(t, db.Stats().Timeouts, "it had a connection")
 }
 
-func TestAPoolGoesOnAfterItsServerRestarted(t *testing.T) {
-	t.Parallel()
-	server := servicetest.Postgres(t, services.PostgresOptions{MaxConnections: 40})
+func aPoolGoesOnAfterItsServerRestarted(t *testing.T, server *services.Postgres) {
 	dsn := fresh(t, server)
 	db := open(t, dsn, postgres.Sized(8)).Lookups(rows)
 	require.NoError(t, db.Warm(t.Context(), 4))
@@ -155,6 +168,21 @@ func TestAPoolGoesOnAfterItsServerRestarted(t *testing.T) {
 	for range 4 {
 		assert.NoError(t, db.Do(t.Context()), "stale connections are replaced")
 	}
+}
+
+func printingAPoolShowsNoPassword(t *testing.T, server *services.Postgres) {
+	dsn := fresh(t, server)
+	password := strings.SplitN(strings.SplitN(dsn, "@", 2)[0], ":", 3)[2]
+	require.Len(t, password, 26)
+	db, p := open(t, dsn, postgres.Sized(4)), openPgx(t, dsn, postgres.Sized(4))
+	for _, shown := range []any{db, p, db.Sample(), p.Sample(), db.Remarks(), p.Remarks()} {
+		for _, verb := range []string{"%v", "%+v", "%#v"} {
+			assert.NotContains(t, fmt.Sprintf(verb, shown), password)
+		}
+	}
+	assert.Contains(t, db.String(), "lib/pq before PostgreSQL ")
+	assert.Contains(t, strings.Join(p.Remarks(), "\n"), "MaxIdle 2 is not heeded")
+	assert.Contains(t, strings.Join(p.Remarks(), "\n"), "IdleTime 10m0s is inert")
 }
 
 // stall passes bytes between clients and a server until it is told to keep them.
@@ -219,9 +247,7 @@ func (s *stall) pass(to, from net.Conn) {
 	}
 }
 
-func TestAQueryOverALinkThatStallsEndsInTime(t *testing.T) {
-	t.Parallel()
-	server := servicetest.Postgres(t, services.PostgresOptions{MaxConnections: 40})
+func aQueryOverALinkThatStallsEndsInTime(t *testing.T, server *services.Postgres) {
 	link := newStall(t, server.Info().Addr)
 	s := postgres.Sized(2)
 	s.ConnectTimeout = 500 * time.Millisecond
