@@ -26,6 +26,12 @@ const rows = 1000
 // fresh is a database of t's own whose table is filled.
 func fresh(t testing.TB, server *services.Postgres) string {
 	t.Helper()
+	return freshWith(t, server, rows)
+}
+
+// freshWith is one with as many rows.
+func freshWith(t testing.TB, server *services.Postgres, rows int) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	db, err := server.Fresh(ctx)
