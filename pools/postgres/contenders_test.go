@@ -29,8 +29,17 @@ type contender struct {
 	absent   string // why it cannot run
 }
 
+// keepAll are the recommended settings, but for all connections being kept idle,
+// so that no pause of the callers closes any.
+func keepAll() postgres.Settings {
+	s := postgres.Recommended()
+	s.MaxIdle = s.MaxOpen
+	return s
+}
+
 var contenders = []contender{
 	{"driver=pq/pool=recommended", false, postgres.Recommended(), ""},
+	{"driver=pq/pool=all-kept", false, keepAll(), ""},
 	{"driver=pq/pool=size-2", false, postgres.Sized(2), ""},
 	{"driver=pq/pool=library-defaults", false, postgres.LibraryDefaults(), ""},
 	{"driver=pgx/pool=recommended", true, postgres.Recommended(), ""},

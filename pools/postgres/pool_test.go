@@ -34,6 +34,7 @@ func TestBeforeARealServer(t *testing.T) {
 		"ATimeOutDuringAQueryIsOneAndCostsLibPQItsConnection": aTimeOutDuringAQueryIsOneAndCostsLibPQItsConnection,
 		"APoolGoesOnAfterItsServerRestarted":                  aPoolGoesOnAfterItsServerRestarted,
 		"AQueryOverALinkThatStallsEndsInTime":                 aQueryOverALinkThatStallsEndsInTime,
+		"AWatchedPoolTellsOfConnectionsThatItThrowsAway":      aWatchedPoolTellsOfConnectionsThatItThrowsAway,
 		"PrintingAPoolShowsNoPassword":                        printingAPoolShowsNoPassword,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, server) })
@@ -183,6 +184,46 @@ func printingAPoolShowsNoPassword(t *testing.T, server *services.Postgres) {
 	assert.Contains(t, db.String(), "lib/pq before PostgreSQL ")
 	assert.Contains(t, strings.Join(p.Remarks(), "\n"), "MaxIdle 2 is not heeded")
 	assert.Contains(t, strings.Join(p.Remarks(), "\n"), "IdleTime 10m0s is inert")
+}
+
+func aWatchedPoolTellsOfConnectionsThatItThrowsAway(t *testing.T, server *services.Postgres) {
+	dsn := fresh(t, server)
+	for rule, s := range map[string]postgres.Settings{
+		postgres.RuleIdle:     {MaxOpen: 4, MaxIdle: 0},
+		postgres.RuleLifetime: {MaxOpen: 4, MaxIdle: 4, Lifetime: time.Millisecond},
+		postgres.RuleIdleTime: {MaxOpen: 4, MaxIdle: 4, IdleTime: time.Millisecond},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			db := open(t, dsn, s).Lookups(rows)
+			limits := postgres.DefaultLimits()
+			limits.Every, limits.Turnover = 5*time.Millisecond, 0
+			told := make(chan pools.Alert, 1)
+			m, err := db.Watch(t.Context(), limits, func(a pools.Alert) {
+				if a.Rule == rule {
+					select {
+					case told <- a:
+					default:
+					}
+				}
+			})
+			require.NoError(t, err)
+			defer m.Stop()
+			var alert pools.Alert
+			// Idle connections that are too old are looked for once a second.
+			require.Eventually(t, func() bool {
+				assert.NoError(t, db.Do(t.Context()))
+				select {
+				case alert = <-told:
+					return true
+				default:
+					return false
+				}
+			}, 10*time.Second, 2*time.Millisecond)
+			assert.Positive(t, alert.Value)
+			assert.Contains(t, alert.Cause, "opened anew")
+			assert.Contains(t, alert.Advice, "raise ")
+		})
+	}
 }
 
 // stall passes bytes between clients and a server until it is told to keep them.
