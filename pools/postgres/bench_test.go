@@ -63,11 +63,13 @@ func BenchmarkPostgresPool(b *testing.B) {
 			drain(b, manyWorkers, 1000, p.Do) // so that connections are open
 			p.ForgetWaits()
 			dials := p.Stats().Dials
+			used := cpu.Used()
 			b.ResetTimer()
 			latency := drain(b, manyWorkers, int64(b.N), p.Do)
 			b.StopTimer()
+			b.ReportMetric(float64(cpu.Used()-used)/float64(b.N), "gen-cpu-ns/op")
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
-			b.ReportMetric(1000*float64(p.Stats().Dials-dials)/float64(b.N), "dials/1000op")
+			b.ReportMetric(1000*float64(p.Stats().Dials-dials)/float64(b.N), "dials/1000-op")
 			for _, m := range []struct {
 				h    *hdrhistogram.Histogram
 				p    float64
@@ -121,6 +123,6 @@ func BenchmarkPostgresMonitor(b *testing.B) {
 		without := float64(used[0]) / float64(lookups[0])
 		watched := float64(used[1]) / float64(lookups[1])
 		b.ReportMetric(watched, "gen-cpu-ns/op")
-		b.ReportMetric(watched/without, "watched/unwatched")
+		b.ReportMetric(watched/without, "cpu-on/off")
 	})
 }

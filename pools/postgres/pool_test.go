@@ -44,6 +44,8 @@ func TestBeforeARealServer(t *testing.T) {
 }
 
 func bothKindsLookUpRowsAndCountWhatTheyDo(t *testing.T, _ *services.Postgres, dsn string) {
+	assert.ErrorContains(t, postgres.Fill(t.Context(), dsn, rows), "already exists")
+	assert.ErrorContains(t, postgres.Fill(t.Context(), dsn, 0), "at least 1 is needed")
 	before := descriptors(t)
 	for _, k := range []postgres.Kind{postgres.NewKind(dsn, rows), postgres.NewPgxKind(dsn, rows)} {
 		t.Run(k.Name(), func(t *testing.T) {
@@ -73,7 +75,8 @@ func bothKindsLookUpRowsAndCountWhatTheyDo(t *testing.T, _ *services.Postgres, d
 
 			require.NoError(t, p.Warm(ctx, 2))
 			assert.GreaterOrEqual(t, p.Stats().Idle, 2)
-			assert.ErrorContains(t, p.Warm(ctx, 5), "warm 5 connections")
+			assert.ErrorContains(t, p.Warm(ctx, 5), "warm 5 connections: 0 to ")
+			assert.Error(t, p.Warm(ctx, -1))
 			t.Log(p.Sample())
 
 			require.NoError(t, p.Close())
