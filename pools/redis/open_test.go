@@ -67,7 +67,8 @@ func TestOpenTellsWhatIsWrongInOneLineWithoutThePassword(t *testing.T) {
 			assert.Less(t, time.Since(began), time.Minute)
 		})
 	}
-	assert.Equal(t, before, descriptors(t), "the connections of the check are closed")
+	// A stand-in has its ends of them in this process, and closes them a little later.
+	assert.Eventually(t, func() bool { return descriptors(t) == before }, 30*time.Second, time.Millisecond, "the connections of the check were left open")
 }
 
 // listen is a server of the test's own: serve is called with each connection.
