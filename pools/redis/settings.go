@@ -92,8 +92,7 @@ func (s Settings) Sized(n int) Settings {
 	return s
 }
 
-// mostConnections bounds sizes: a process has no more descriptors for one
-// address's ports anyway.
+// mostConnections bounds sizes: one client address has no more ports.
 const mostConnections = 65535
 
 // Validate returns an error that names the field that cannot be.
