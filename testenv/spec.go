@@ -49,6 +49,11 @@ type ServerSpec struct {
 	// another language. Empty executes this program again.
 	Program string `json:"-"`
 
+	// Carrier runs the server elsewhere than in a child process of this one, such as
+	// in a container: package testenv/containers makes it. Models are those of the
+	// program that runs there; nil for a child process.
+	Carrier *proc.Carrier `json:"-"`
+
 	// Service is a service's name, as [models.ParseService] takes it.
 	Service string `json:"service"`
 
@@ -90,7 +95,7 @@ func (s ServerSpec) check() error {
 	if s.Config.Service != nil {
 		return fmt.Errorf("Config.Service is set to %q (name the service in ServerSpec.Service, it travels by name)", s.Config.Service.Name())
 	}
-	if s.Program != "" {
+	if s.Program != "" || s.Carrier != nil {
 		_, err := s.config()
 		return err
 	}
