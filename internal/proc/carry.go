@@ -37,12 +37,14 @@ type Cargo struct {
 	// [Options].GoMaxProcs and Env ask for.
 	Env []string
 
+	CPUs []int           // [Options].CPUs, for the role; the carrier itself is not pinned
 	Spec json.RawMessage // [Carrier].Spec
 }
 
 // manifest is the form in which a cargo travels.
 type manifest struct {
 	Env  []string
+	CPUs []int
 	Spec json.RawMessage
 }
 
@@ -52,7 +54,7 @@ func (o Options) cargo() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode the carrier's specification: %w", err)
 	}
-	text, err := json.Marshal(manifest{Env: append(o.ownEnv(), envRole+"="+o.Role, envPipes+"=0,1"), Spec: spec})
+	text, err := json.Marshal(manifest{Env: append(o.ownEnv(), envRole+"="+o.Role, envPipes+"=0,1"), CPUs: o.CPUs, Spec: spec})
 	return envCargo + "=" + string(text), err
 }
 
@@ -62,7 +64,7 @@ func carry(role Role, text string, in, out *os.File) error {
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
 		return fmt.Errorf("what is to be carried: %w", err)
 	}
-	return role.Carry(Cargo{In: in, Out: out, Env: m.Env, Spec: m.Spec})
+	return role.Carry(Cargo{In: in, Out: out, Env: m.Env, CPUs: m.CPUs, Spec: m.Spec})
 }
 
 // killCarrier asks a carrier to end what it carries at once, which no kernel does

@@ -31,8 +31,8 @@ type Options struct {
 	// [Main], or one in another language. Empty runs this program again.
 	Program string
 
-	// Carrier makes the role run elsewhere: see there. nil for a child process, which
-	// is what CPUs and Untied are about. Program has to be empty then.
+	// Carrier makes the role run elsewhere: see there. Program has to be empty
+	// then, and Untied does not matter. nil for a child process.
 	Carrier *Carrier
 
 	// CPUs is the set that the child runs on from its first instruction; empty

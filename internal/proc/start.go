@@ -125,7 +125,11 @@ func (c *Child) launch(o Options, first ...[]byte) error {
 	}
 	if err == nil {
 		started := make(chan error, 1)
-		go c.keep(o.CPUs, first, started)
+		cpus := o.CPUs
+		if o.Carrier != nil {
+			cpus = nil // they are for what it carries
+		}
+		go c.keep(cpus, first, started)
 		err = <-started
 	}
 	// Left open here, the child's ends would hide its death from us.
