@@ -93,4 +93,3 @@ func startServer(t *testing.T, spec testenv.ServerSpec, l Limits) *testenv.Serve
 	t.Cleanup(func() { _ = s.Kill() }) // an error if it was stopped
 	return s
 }
-
