@@ -46,7 +46,9 @@ func ask(ctx context.Context, c *client.Client) (EngineInfo, error) {
 	case bounded.Err() != nil:
 		return EngineInfo{}, fmt.Errorf("%w at %s: nothing came within %v, it hangs", ErrNoEngine, host, probeTimeout)
 	case err != nil:
-		return EngineInfo{}, fmt.Errorf("%w at %s: %w (start it, or set DOCKER_HOST)", ErrNoEngine, host, oneLine(err))
+		// The client's error has the address as it is.
+		said := strings.ReplaceAll(oneLine(err).Error(), c.DaemonHost(), host)
+		return EngineInfo{}, fmt.Errorf("%w at %s: %s (start it, or set DOCKER_HOST)", ErrNoEngine, host, said)
 	case res.Info.OSType != "linux":
 		return EngineInfo{}, fmt.Errorf("%w at %s: it runs containers of %q (want linux)", ErrNoEngine, host, res.Info.OSType)
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testenv.Main(nil, append(Use(), load.Role())...)
+	testenv.Main(nil, append(Use(), load.Role(), user)...)
 	// A variable of the developer's would decide which rung the tests get.
 	os.Unsetenv(services.EnvPostgres)
 	os.Unsetenv(services.EnvRedis)

@@ -2,6 +2,7 @@ package containers
 
 import (
 	"bytes"
+	"cmp"
 	"database/sql"
 	"fmt"
 	"net/url"
@@ -22,17 +23,15 @@ import (
 func image(t testing.TB, variable, otherwise string) {
 	t.Helper()
 	engine(t)
-	name := os.Getenv(variable)
-	if name == "" {
-		name = otherwise
-	}
 	c, err := connect()
 	require.NoError(t, err)
 	defer c.Close()
-	if _, err := c.ImageInspect(t.Context(), name); err != nil {
+	if _, err := c.ImageInspect(t.Context(), orDefault(variable, otherwise)); err != nil {
 		needs.Skip(t, needs.Docker, fmt.Sprintf("%v (fetch it, or set %s)", err, variable))
 	}
 }
+
+func orDefault(variable, otherwise string) string { return cmp.Or(os.Getenv(variable), otherwise) }
 
 // nowhere makes the ladder miss the rung of local binaries.
 const nowhere = "/no/such"
