@@ -33,8 +33,13 @@ const (
 	removePause = 10 * time.Millisecond
 )
 
+// ownerLabel is the label of every container with the id of the process that it is
+// for.
+const ownerLabel = "netbench.owner"
+
 // plan says which container to make. It travels to the process that holds it.
 type plan struct {
+	Owner    int // see ownerLabel
 	Image    string
 	User     string   // name or number, "" for the image's
 	Command  []string // in place of the image's entrypoint
@@ -55,6 +60,7 @@ func (p plan) request() testcontainers.ContainerRequest {
 	}
 	return testcontainers.ContainerRequest{
 		Image: p.Image, Entrypoint: p.Command, Env: env,
+		Labels: map[string]string{ownerLabel: strconv.Itoa(p.Owner)},
 		ConfigModifier: func(c *container.Config) {
 			c.User = p.User
 			// The end of the one attached connection is the end of its input.

@@ -12,8 +12,8 @@ import (
 )
 
 // probeTimeout bounds the wait for an engine's answer. One on the same host answers
-// within milliseconds, unless it hangs.
-const probeTimeout = 3 * time.Second
+// within milliseconds, unless it hangs. A variable for the tests.
+var probeTimeout = 3 * time.Second
 
 // Engine asks the engine what it is. The error is one line, comes within 3 s, and
 // wraps [ErrNoEngine].

@@ -93,8 +93,23 @@ type holder struct {
 	mu     sync.Mutex // while the container is made, too
 	closed bool
 	box    *box
-	ended  chan struct{} // closed when the service has ended that was started last
-	how    string        // it ended
+	runs   *running // the service that was started last
+}
+
+// running is a service from its start to its end.
+type running struct {
+	ended chan struct{}
+	how   string // before ended is closed
+}
+
+// over tells whether it has ended.
+func (r *running) over() bool {
+	select {
+	case <-r.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func (h *holder) open(o opening) (pid int, err error) {
@@ -108,23 +123,21 @@ func (h *holder) open(o opening) (pid int, err error) {
 		return 0, err
 	}
 	h.box = b
-	if _, err := fmt.Fprintf(b.in, "%s\n.\n", strings.TrimSuffix(o.Given, "\n")); err != nil {
-		return 0, err
-	}
-	return b.pid, nil
+	_, err = fmt.Fprintf(b.in, "%s\n.\n", strings.TrimSuffix(o.Given, "\n"))
+	return b.pid, err
 }
 
 // heard takes a line of the shell's.
 func (h *holder) heard(line string) {
-	how, ended := strings.CutPrefix(line, "ended ")
+	status, ended := strings.CutPrefix(line, "ended ")
 	if !ended {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ended != nil && h.how == "" {
-		h.how = "exit status " + how
-		close(h.ended)
+	if h.runs != nil && !h.runs.over() {
+		h.runs.how = "exit status " + status
+		close(h.runs.ended)
 	}
 }
 
@@ -134,32 +147,32 @@ func (h *holder) run() error {
 	if h.box == nil {
 		return errors.New("there is no container")
 	}
-	if h.ended != nil && h.how == "" {
+	if h.runs != nil && !h.runs.over() {
 		return errors.New("the service runs still")
 	}
-	h.ended, h.how = make(chan struct{}), ""
+	h.runs = &running{ended: make(chan struct{})}
 	_, err := fmt.Fprintln(h.box.in, "run")
 	return err
 }
 
-// current is the service that was started last.
-func (h *holder) current() (*box, chan struct{}, error) {
+// current is the service that was started last, and its container.
+func (h *holder) current() (*box, *running, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.box == nil || h.ended == nil {
+	if h.runs == nil {
 		return nil, nil, errors.New("nothing was started")
 	}
-	return h.box, h.ended, nil
+	return h.box, h.runs, nil
 }
 
 func (h *holder) awaitEnd(ctx context.Context) (string, error) {
-	b, ended, err := h.current()
+	b, r, err := h.current()
 	if err != nil {
 		return "", err
 	}
 	select {
-	case <-ended:
-		return h.how, nil
+	case <-r.ended:
+		return r.how, nil
 	case <-b.ended:
 		return fmt.Sprintf("its container ended with exit status %d", b.code), nil
 	case <-ctx.Done():
@@ -168,7 +181,7 @@ func (h *holder) awaitEnd(ctx context.Context) (string, error) {
 }
 
 func (h *holder) end(ctx context.Context, e ending) error {
-	b, ended, err := h.current()
+	b, r, err := h.current()
 	if err != nil {
 		return err
 	}
@@ -176,7 +189,7 @@ func (h *holder) end(ctx context.Context, e ending) error {
 		// An error means that the container has ended.
 		_, _ = fmt.Fprintln(b.in, "signal "+step.Signal)
 		select {
-		case <-ended:
+		case <-r.ended:
 			return nil
 		case <-b.ended:
 			return nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"slices"
 	"testing"
 	"time"
 
@@ -49,41 +48,43 @@ var user = proc.Role{Name: "user", Run: func(ctx context.Context, ch *proc.Chann
 	return nil
 }}
 
-// use starts a user, and returns its processes and the containers that it made.
-func use(t *testing.T, what string) (parent *proc.Child, tree []int, made []string) {
+// use starts a user, and returns its processes.
+func use(t *testing.T, what string) (parent *proc.Child, tree []int) {
 	t.Helper()
 	// Orphans come to this process and are reaped here: not every init does it.
 	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 	t.Cleanup(func() { assert.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) })
-	there := map[string]bool{}
-	for _, name := range containers(t) {
-		there[name] = true
-	}
 	parent, err := proc.Start(t.Context(), proc.Options{Role: "user", Spec: what, StartTimeout: 5 * time.Minute})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, parent.Kill()) })
 	require.NoError(t, json.Unmarshal(parent.Info(), &tree))
 	require.Len(t, tree, 2, "itself and the process that holds the container")
-	for _, name := range containers(t) {
-		if !there[name] {
-			made = append(made, name)
-		}
-	}
-	require.NotEmpty(t, made)
-	return parent, tree, made
+	require.Len(t, containers(t, tree[0]), 1)
+	return parent, tree
 }
 
-// gone waits until none of the containers is there.
-func gone(t *testing.T, names []string) {
+// withinTwoSeconds fails the test if something takes longer each of three times: once
+// may be for what else the host has to do.
+func withinTwoSeconds(t *testing.T, do func() time.Duration) {
+	t.Helper()
+	var took []time.Duration
+	for range 3 {
+		took = append(took, do())
+		if took[len(took)-1] < 2*time.Second {
+			return
+		}
+	}
+	assert.Fail(t, "containers were left for more than two seconds each time", "%v", took)
+}
+
+// gone waits until a process has no container any more, and tells how long.
+func gone(t *testing.T, owner int) time.Duration {
 	t.Helper()
 	began := time.Now()
-	assert.Eventually(t, func() bool {
-		left := containers(t)
-		return !slices.ContainsFunc(names, func(name string) bool { return slices.Contains(left, name) })
-	}, 15*time.Second, 5*time.Millisecond)
+	assert.Eventually(t, func() bool { return len(containers(t, owner)) == 0 }, 15*time.Second, 5*time.Millisecond)
 	took := time.Since(began)
 	t.Logf("no container is left after %v", took.Round(time.Millisecond))
-	assert.Less(t, took, 2*time.Second)
+	return took
 }
 
 func reaped(t *testing.T, pid int) {
@@ -113,20 +114,27 @@ func each(t *testing.T, test func(t *testing.T, what string)) {
 func TestNoContainerOutlivesAKilledParent(t *testing.T) {
 	each(t, func(t *testing.T, what string) {
 		leaveNothing(t)
-		parent, tree, made := use(t, what)
-		require.NoError(t, unix.Kill(tree[0], unix.SIGKILL))
-		gone(t, made)
-		<-parent.Done()
-		reaped(t, tree[1])
+		withinTwoSeconds(t, func() time.Duration {
+			parent, tree := use(t, what)
+			require.NoError(t, unix.Kill(tree[0], unix.SIGKILL))
+			took := gone(t, tree[0])
+			<-parent.Done()
+			reaped(t, tree[1])
+			return took
+		})
 	})
 }
 
 func TestNoContainerOutlivesItsKilledHolder(t *testing.T) {
 	each(t, func(t *testing.T, what string) {
 		leaveNothing(t)
-		_, tree, made := use(t, what)
-		require.NoError(t, unix.Kill(tree[1], unix.SIGKILL))
-		gone(t, made)
+		withinTwoSeconds(t, func() time.Duration {
+			parent, tree := use(t, what)
+			require.NoError(t, unix.Kill(tree[1], unix.SIGKILL))
+			took := gone(t, tree[0])
+			require.NoError(t, parent.Kill())
+			return took
+		})
 	})
 }
 

@@ -15,7 +15,8 @@ import (
 // StartServer starts a server in a container with limits and returns when it serves.
 // Its Program, if it has one, has to be a static executable that speaks the control
 // channel; otherwise it is this project's own binary, built from the sources, with
-// the models that netbench has. CPUs is the container's set. Stopping the server
+// the models that netbench has. CPUs is the container's set; its environment is what
+// the specification asks for, and nothing of this process's. Stopping the server
 // removes the container. A limit that the engine cannot enforce is an error that says
 // why, before anything is started.
 func StartServer(ctx context.Context, spec testenv.ServerSpec, l Limits) (*testenv.Server, error) {
@@ -51,7 +52,7 @@ func Carrier(ctx context.Context, program string, l Limits) (*proc.Carrier, erro
 		return nil, err
 	}
 	return &proc.Carrier{Role: roleCarrier, Spec: plan{
-		Image: image, Command: []string{inImage}, Limits: l, HostPIDs: true, Files: descriptors(),
+		Owner: os.Getpid(), Image: image, Command: []string{inImage}, Limits: l, HostPIDs: true, Files: descriptors(),
 		// As a child process would be.
 		User: strconv.Itoa(os.Getuid()) + ":" + strconv.Itoa(os.Getgid()),
 	}}, nil

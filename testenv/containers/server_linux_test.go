@@ -42,7 +42,7 @@ func TestAServerInAContainerIsAServerLikeAnyOther(t *testing.T) {
 	engine(t)
 	leaveNothing(t)
 	began := time.Now()
-	s := startServer(t, testenv.ServerSpec{Model: "goroutine", Service: "echo", Env: []string{"GODEBUG=x=1"}}, Limits{})
+	s := startServer(t, testenv.ServerSpec{Model: "goroutine", Service: "echo"}, Limits{})
 	t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
 	host, _, err := net.SplitHostPort(s.Addr())
 	require.NoError(t, err)
@@ -156,10 +156,14 @@ func TestAServerThatCannotStartInAContainerSaysWhy(t *testing.T) {
 	defer busy.Close()
 	taken := testenv.ServerSpec{Model: "goroutine", Service: "echo"}
 	taken.Config.Address = busy.Addr().String()
+	socket := testenv.ServerSpec{Model: "goroutine", Service: "echo"}
+	socket.Config.Network = "unix"
 	for name, tc := range map[string]struct {
 		spec testenv.ServerSpec
 		want string
 	}{
+		"Unix socket":     {socket, "has other files than this process"},
+		"CPU profile":     {testenv.ServerSpec{Model: "goroutine", Service: "echo", CPUProfile: "profile"}, "has other files than this process"},
 		"unknown model":   {testenv.ServerSpec{Model: "telepathy", Service: "echo"}, `unknown model "telepathy"`},
 		"unknown service": {testenv.ServerSpec{Model: "goroutine", Service: "telepathy"}, "telepathy"},
 		"address in use":  {taken, "address already in use"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +81,7 @@ func (r recipe) start(ctx context.Context) (_ *service, found string, err error)
 	}
 	err = s.within(ctx, func(ctx context.Context) error {
 		o := opening{Given: r.given, Plan: plan{
-			Image: r.image, User: r.user, CPUs: r.cpus, Files: descriptors(), Shared: r.shared,
+			Owner: os.Getpid(), Image: r.image, User: r.user, CPUs: r.cpus, Files: descriptors(), Shared: r.shared,
 			Command: append([]string{"/bin/sh", "-c", script(r.prepare), "sh"}, r.command...),
 		}}
 		if err := s.call(ctx, opOpen, o, &s.pid); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	_ "github.com/lib/pq"
+	"github.com/moby/moby/client"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,7 @@ func TestPostgresInAContainerKeepsItsDataOverARestart(t *testing.T) {
 	var log bytes.Buffer
 	p := postgres(t, services.PostgresOptions{MaxConnections: 17, Log: &log})
 	defer func() { assert.NoError(t, p.Stop(t.Context())) }()
+	notShown(t, passwordIn(t, p.DSN()))
 	info := p.Info()
 	assert.Equal(t, services.Container, info.Rung)
 	assert.Equal(t, "17", info.Settings["max_connections"])
@@ -101,6 +103,7 @@ func TestRedisInAContainerKeepsItsDataOverARestart(t *testing.T) {
 	leaveNothing(t)
 	r := redisServer(t, services.RedisOptions{MaxClients: 77})
 	defer func() { assert.NoError(t, r.Stop(t.Context())) }()
+	notShown(t, r.Options().Password)
 	assert.Equal(t, services.Container, r.Info().Rung)
 	assert.Equal(t, "77", r.Info().Settings["maxclients"])
 	c := redis.NewClient(r.Options())
@@ -113,6 +116,21 @@ func TestRedisInAContainerKeepsItsDataOverARestart(t *testing.T) {
 	used, err := r.CPU()
 	require.NoError(t, err)
 	assert.Positive(t, used)
+}
+
+// notShown fails the test if what the engine tells of containers has a password in it.
+func notShown(t *testing.T, password string) {
+	t.Helper()
+	c, err := connect()
+	require.NoError(t, err)
+	defer c.Close()
+	names := containers(t, os.Getpid())
+	require.NotEmpty(t, names)
+	for _, name := range names {
+		found, err := c.ContainerInspect(t.Context(), name, client.ContainerInspectOptions{})
+		require.NoError(t, err)
+		assert.NotContains(t, string(found.Raw), password)
+	}
 }
 
 func passwordIn(t *testing.T, dsn string) string {
