@@ -23,6 +23,9 @@ const EnvSource = "NETBENCH_SOURCE"
 // all that it depends on.
 const buildTimeout = 5 * time.Minute
 
+// workName is how the names of directories begin that builds work in.
+const workName = "netbench-image-"
+
 // build compiles netbench as a static binary for an architecture and returns it.
 func build(ctx context.Context, arch string) (_ []byte, err error) {
 	fail := func(err error) ([]byte, error) { return nil, fmt.Errorf("build the static binary: %w", err) }
@@ -34,7 +37,8 @@ func build(ctx context.Context, arch string) (_ []byte, err error) {
 	if err != nil {
 		return fail(err)
 	}
-	work, err := os.MkdirTemp("", "netbench-image-")
+	removeLeft()
+	work, err := os.MkdirTemp("", workName)
 	if err != nil {
 		return fail(err)
 	}
@@ -55,6 +59,16 @@ func build(ctx context.Context, arch string) (_ []byte, err error) {
 		return fail(fmt.Errorf("go build: %w: %.500s", err, strings.Join(strings.Fields(said.String()), " ")))
 	}
 	return os.ReadFile(file)
+}
+
+// removeLeft removes what builds left behind that were killed. Failing to is no harm.
+func removeLeft() {
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), workName+"*"))
+	for _, dir := range left {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > 2*buildTimeout {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // sources is the directory of this project's module.

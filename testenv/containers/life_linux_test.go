@@ -138,6 +138,33 @@ func TestNoContainerOutlivesItsKilledHolder(t *testing.T) {
 	})
 }
 
+func TestNoContainerIsLeftOfAParentThatIsKilledWhileItStarts(t *testing.T) {
+	image(t, EnvRedisImage, DefaultRedisImage)
+	leaveNothing(t)
+	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	defer func() { require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) }()
+	for after := 20 * time.Millisecond; after <= 200*time.Millisecond; after += 20 * time.Millisecond {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		parent, err := proc.Start(ctx, proc.Options{Role: "user", Spec: "redis"})
+		cancel()
+		var pid int
+		if err == nil { // it was quick
+			pid = parent.PID()
+			require.NoError(t, parent.Kill())
+		} else {
+			var ended *proc.ExitError
+			require.ErrorAs(t, err, &ended)
+			pid = ended.PID
+		}
+		// The process that holds the container, if there was one already.
+		require.Eventually(t, func() bool {
+			_, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+			return errors.Is(err, unix.ECHILD)
+		}, 15*time.Second, time.Millisecond)
+		assert.Empty(t, containers(t, pid), "killed after %v", after)
+	}
+}
+
 func TestNoContainerIsLeftOfAStartThatIsGivenUp(t *testing.T) {
 	engine(t)
 	// With the image there: what is given up is the container's start.
