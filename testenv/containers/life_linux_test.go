@@ -83,7 +83,7 @@ func gone(t *testing.T, owner int) time.Duration {
 	began := time.Now()
 	assert.Eventually(t, func() bool { return len(containers(t, owner)) == 0 }, 15*time.Second, 5*time.Millisecond)
 	took := time.Since(began)
-	t.Logf("no container is left after %v", took.Round(time.Millisecond))
+	t.Logf("waited %v for the end of its containers", took.Round(time.Millisecond))
 	return took
 }
 
