@@ -66,6 +66,7 @@ var Units = []Unit{
 	{"success-%", Higher, "", "share of requests answered as they should be, 0 to 100"},
 	{"gen-cpu-ns/op", Lower, "", "CPU time of the generator per request; informs about the generator, not the server"},
 	{"gen-cpu-%", Neither, "", "share of its CPU set that the generator used, 0 to 100"},
+	{"gomaxprocs", Neither, "gomaxprocs", "GOMAXPROCS of a server in a container, which follows its CPU limit unless it is told otherwise"},
 	{"steal-%", Neither, "", "share of the host's CPU time that went to other guests, 0 to 100"},
 }
 

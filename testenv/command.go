@@ -88,7 +88,7 @@ func StartCommand(ctx context.Context, spec CommandSpec) (*Server, error) {
 	err = k.Launch(waiting, keeper.Command{Args: []string{"/bin/sh", "-c", line}}, listens(addr))
 	cancel()
 	if err == nil {
-		return &Server{child: k.Child(), foreign: true, info: ServerInfo{Network: "tcp", Addr: addr, CPUs: spec.CPUs}}, nil
+		return &Server{child: k.Child(), pid: k.Child().PID(), foreign: true, info: ServerInfo{Network: "tcp", Addr: addr, CPUs: spec.CPUs}}, nil
 	}
 	var ended *keeper.EndedError
 	switch {

@@ -26,7 +26,8 @@
 // spends beside it, of which it keeps account for the host as a whole only.
 //
 // The services that a benchmark needs beside it, such as a database, are started by
-// package testenv/services.
+// package testenv/services. Servers and services run in containers by package
+// testenv/containers.
 //
 // A server lives no longer than the process that started it, however that ends.
 // One that fails gives its exit state and the end of its output in the error.

@@ -26,6 +26,7 @@ const (
 
 // ServerInfo is what a server says about itself when it is ready.
 type ServerInfo struct {
+	PID        int          `json:"pid"`     // of its first process
 	Network    string       `json:"network"` // "tcp" or "unix"
 	Addr       string       `json:"addr"`    // host:port or path
 	Stats      models.Stats `json:"stats"`   // with the model's name, variant and fallback
@@ -83,7 +84,7 @@ func serve(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error {
 	addr := server.Addr()
 	cpus, _ := cpu.Thread(0) // nil where the OS does not tell
 	err = ch.Ready(ServerInfo{
-		Network: addr.Network(), Addr: addr.String(), Stats: server.Stats(),
+		PID: os.Getpid(), Network: addr.Network(), Addr: addr.String(), Stats: server.Stats(),
 		GoVersion: runtime.Version(), GoMaxProcs: runtime.GOMAXPROCS(0), CPUs: cpus,
 	})
 	if err != nil {

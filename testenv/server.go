@@ -19,6 +19,7 @@ const DefaultStopTimeout = 10 * time.Second
 // several goroutines, and also after it ended.
 type Server struct {
 	child   *proc.Child
+	pid     int // of the root of its process tree
 	info    ServerInfo
 	foreign bool // started by StartCommand: there is no Go runtime of ours to ask
 
@@ -36,14 +37,17 @@ func StartServer(ctx context.Context, spec ServerSpec) (*Server, error) {
 	}
 	child, err := proc.Start(ctx, proc.Options{
 		Role: roleServer, Spec: spec, Program: spec.Program, CPUs: spec.CPUs, GoMaxProcs: spec.GoMaxProcs,
-		Env: spec.env(), StartTimeout: spec.StartTimeout, Log: spec.Log,
+		Env: spec.env(), StartTimeout: spec.StartTimeout, Log: spec.Log, Carrier: spec.Carrier,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start server %s/%s: %w", spec.Model, spec.Service, err)
 	}
-	s := &Server{child: child}
+	s := &Server{child: child, pid: child.PID()}
 	if err := json.Unmarshal(child.Info(), &s.info); err != nil {
 		return nil, errors.Join(fmt.Errorf("start server %s/%s: what it said when ready: %w", spec.Model, spec.Service, err), child.Kill())
+	}
+	if spec.Carrier != nil {
+		s.pid = s.info.PID
 	}
 	return s, nil
 }
@@ -57,8 +61,8 @@ func (s *Server) Addr() string { return s.info.Addr }
 // Network is "tcp" or "unix".
 func (s *Server) Network() string { return s.info.Network }
 
-// PID is the id of the server's process.
-func (s *Server) PID() int { return s.child.PID() }
+// PID is the id of the server's process, its first one if it has several.
+func (s *Server) PID() int { return s.pid }
 
 // Done is closed when the server's process has ended.
 func (s *Server) Done() <-chan struct{} { return s.child.Done() }

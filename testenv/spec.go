@@ -49,6 +49,12 @@ type ServerSpec struct {
 	// another language. Empty executes this program again.
 	Program string `json:"-"`
 
+	// Carrier runs the server elsewhere than in a child process of this one, such as
+	// in a container: package testenv/containers makes it. Models are those of the
+	// program that runs there, and its files are not those of this process. nil for a
+	// child process.
+	Carrier *proc.Carrier `json:"-"`
+
 	// Service is a service's name, as [models.ParseService] takes it.
 	Service string `json:"service"`
 
@@ -90,7 +96,10 @@ func (s ServerSpec) check() error {
 	if s.Config.Service != nil {
 		return fmt.Errorf("Config.Service is set to %q (name the service in ServerSpec.Service, it travels by name)", s.Config.Service.Name())
 	}
-	if s.Program != "" {
+	if s.Carrier != nil && (s.CPUProfile != "" || s.Config.Network == "unix") {
+		return errors.New("a server that is carried elsewhere has other files than this process (leave out CPUProfile, and a Network of unix)")
+	}
+	if s.Program != "" || s.Carrier != nil {
 		_, err := s.config()
 		return err
 	}

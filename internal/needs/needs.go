@@ -25,6 +25,7 @@ const (
 
 	Uring = "io_uring" // a kernel that has it and permits it
 
+	Docker   = "docker"   // an engine of containers that answers, and the images
 	Netns    = "netns"    // the right to make network namespaces, and TUN devices
 	Postgres = "postgres" // a PostgreSQL server: a given address, a local binary or a container
 	Redis    = "redis"    // a Redis server, likewise; a stand-in is none

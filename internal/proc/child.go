@@ -31,6 +31,10 @@ type Options struct {
 	// [Main], or one in another language. Empty runs this program again.
 	Program string
 
+	// Carrier makes the role run elsewhere: see there. Program has to be empty
+	// then, and Untied does not matter. nil for a child process.
+	Carrier *Carrier
+
 	// CPUs is the set that the child runs on from its first instruction; empty
 	// leaves it on the parent's. Needs Linux.
 	CPUs []int
@@ -60,11 +64,12 @@ type Options struct {
 // Child is a running or ended child process. Its methods may be called from
 // several goroutines, and also after it ended.
 type Child struct {
-	role string
-	cmd  *exec.Cmd
-	pid  int
-	info json.RawMessage
-	tail *tail
+	role    string
+	carried bool // the process is a carrier
+	cmd     *exec.Cmd
+	pid     int
+	info    json.RawMessage
+	tail    *tail
 
 	to, from *os.File      // our ends of the pipes
 	lines    chan []byte   // to the writer; unbuffered, so nothing piles up
@@ -225,7 +230,11 @@ func (c *Child) kill(cause error) error {
 		c.cause = cause
 	}
 	c.mu.Unlock()
-	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	end := c.cmd.Process.Kill
+	if c.carried {
+		end = func() error { return killCarrier(c.cmd.Process) }
+	}
+	if err := end(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill child %q (pid %d): %w", c.role, c.pid, err)
 	}
 	return nil

@@ -283,11 +283,11 @@ func TestMainRefusesRolesThatCannotBeTold(t *testing.T) {
 	was := roles.Swap(nil)
 	defer roles.Store(was)
 	run := worker
-	assert.PanicsWithValue(t, "proc.Main: a role needs a name and a Run function", func() { Main(Role{Name: "x"}) })
-	assert.PanicsWithValue(t, "proc.Main: a role needs a name and a Run function", func() { Main(Role{Run: run}) })
-	assert.PanicsWithValue(t, "proc.Main: two roles are called x", func() { Main(Role{"x", run}, Role{"x", run}) })
-	Main(Role{"x", run})
-	assert.PanicsWithValue(t, "proc.Main: called twice; pass all roles to one call", func() { Main(Role{"x", run}) })
+	assert.PanicsWithValue(t, "proc.Main: a role needs a name and a Run or a Carry function", func() { Main(Role{Name: "x"}) })
+	assert.PanicsWithValue(t, "proc.Main: a role needs a name and a Run or a Carry function", func() { Main(Role{Run: run}) })
+	assert.PanicsWithValue(t, "proc.Main: two roles are called x", func() { Main(Role{Name: "x", Run: run}, Role{Name: "x", Run: run}) })
+	Main(Role{Name: "x", Run: run})
+	assert.PanicsWithValue(t, "proc.Main: called twice; pass all roles to one call", func() { Main(Role{Name: "x", Run: run}) })
 }
 
 func TestBothSidesRefuseAForeignProtocol(t *testing.T) {

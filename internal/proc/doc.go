@@ -13,6 +13,9 @@
 //		child, err := proc.Start(ctx, proc.Options{Role: "worker", CPUs: []int{1}})
 //	}
 //
+// A role may also run where no child process is, such as in a container: the child is
+// a [Carrier] then, which passes the channel on.
+//
 // Parent and child talk over two pipes of their own, one JSON object per line in
 // each direction (see wire.go): the child says that it is ready, the parent calls
 // operations and asks it to stop. It is a control channel; what a benchmark

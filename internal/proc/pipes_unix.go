@@ -27,6 +27,11 @@ func inheritedPipes(list string) (in, out *os.File, err error) {
 	if _, err := fmt.Sscanf(list, "%d,%d", &fds[0], &fds[1]); err != nil {
 		return nil, nil, fmt.Errorf("%s is %q, not the two ends of a control channel", envPipes, list)
 	}
+	if fds == [2]int{0, 1} {
+		if fds[0], fds[1], err = takeStandard(); err != nil {
+			return nil, nil, err
+		}
+	}
 	for _, fd := range fds {
 		var st syscall.Stat_t
 		if err := syscall.Fstat(fd, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFIFO {

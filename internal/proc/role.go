@@ -29,6 +29,11 @@ type Role struct {
 	// nil, or ctx's error after it was asked to stop; else it writes the error
 	// to standard error and exits with status 1. spec is [Options.Spec].
 	Run func(ctx context.Context, ch *Channel, spec json.RawMessage) error
+
+	// Carry, in place of Run, is for a carrier: see [Carrier]. It is called in the
+	// child and returns when what it carries has ended and nothing of it is left;
+	// the child exits as it does for Run. A SIGTERM asks it to end that at once.
+	Carry func(Cargo) error
 }
 
 // roles holds what Main was given, nil before.
@@ -41,8 +46,8 @@ var roles atomic.Pointer[[]Role]
 // would never get to the second call.
 func Main(known ...Role) {
 	for i, r := range known {
-		if r.Name == "" || r.Run == nil {
-			panic("proc.Main: a role needs a name and a Run function")
+		if r.Name == "" || (r.Run == nil) == (r.Carry == nil) {
+			panic("proc.Main: a role needs a name and a Run or a Carry function")
 		}
 		if slices.ContainsFunc(known[:i], func(o Role) bool { return o.Name == r.Name }) {
 			panic("proc.Main: two roles are called " + r.Name)
@@ -64,9 +69,10 @@ func runChild(name string, known []Role) int {
 		fmt.Fprintf(os.Stderr, "role %q: %v\n", name, err)
 		return 1
 	}
-	pipes := os.Getenv(envPipes)
+	pipes, cargo := os.Getenv(envPipes), os.Getenv(envCargo)
 	os.Unsetenv(envRole)
 	os.Unsetenv(envPipes)
+	os.Unsetenv(envCargo)
 	in, out, err := inheritedPipes(pipes)
 	if err != nil {
 		return fail(fmt.Errorf("%w (%s is for child processes only: unset it)", err, envRole))
@@ -76,6 +82,12 @@ func runChild(name string, known []Role) int {
 		return fail(err)
 	}
 	nameProcess(name)
+	if role.Carry != nil {
+		if err := carry(role, cargo, in, out); err != nil {
+			return fail(err)
+		}
+		return 0
+	}
 	ch := newChannel(name, in, out)
 	spec, err := ch.greet()
 	if err != nil {

@@ -29,9 +29,12 @@ func Start(ctx context.Context, o Options) (*Child, error) {
 		if known == nil {
 			return nil, fmt.Errorf("start child %q: this program cannot execute itself as a child (call proc.Main, or testenv.Main, first in main or TestMain)", o.Role)
 		}
-		if _, err := findRole(o.Role, *known); err != nil {
+		if _, err := findRole(o.localRole(), *known); err != nil {
 			return nil, fmt.Errorf("start child: %w", err)
 		}
+	}
+	if o.Carrier != nil && o.Program != "" {
+		return nil, fmt.Errorf("start child %q: it has both a carrier and a program of its own (give the program to what the carrier starts)", o.Role)
 	}
 	if o.GoMaxProcs < 0 {
 		return nil, fmt.Errorf("start child %q: GoMaxProcs is %d (want 1 or more, or 0 for the default)", o.Role, o.GoMaxProcs)
@@ -45,6 +48,7 @@ func Start(ctx context.Context, o Options) (*Child, error) {
 	}
 	c := &Child{
 		role:    o.Role,
+		carried: o.Carrier != nil,
 		tail:    &tail{log: o.Log},
 		lines:   make(chan []byte),
 		wake:    make(chan struct{}, 1),
@@ -111,14 +115,21 @@ func (c *Child) launch(o Options, first ...[]byte) error {
 	if err == nil {
 		c.cmd = exec.Command(image)
 		c.cmd.Args = []string{program}
-		c.cmd.Env = childEnv(o)
+		if c.cmd.Env, err = childEnv(o); err != nil {
+			return errors.Join(err, childIn.Close(), childOut.Close(), to.Close(), from.Close())
+		}
 		c.cmd.Stdout, c.cmd.Stderr = c.tail, c.tail
 		c.cmd.WaitDelay = drainGrace
-		err = passPipes(c.cmd, childIn, childOut, !o.Untied)
+		// The kernel would kill a carrier before it has ended what it carries.
+		err = passPipes(c.cmd, childIn, childOut, !o.Untied && o.Carrier == nil)
 	}
 	if err == nil {
 		started := make(chan error, 1)
-		go c.keep(o.CPUs, first, started)
+		cpus := o.CPUs
+		if o.Carrier != nil {
+			cpus = nil // they are for what it carries
+		}
+		go c.keep(cpus, first, started)
 		err = <-started
 	}
 	// Left open here, the child's ends would hide its death from us.
@@ -168,8 +179,25 @@ func (c *Child) keep(cpus []int, first [][]byte, started chan<- error) {
 	close(c.done)
 }
 
+// localRole is the role that the child process takes.
+func (o Options) localRole() string {
+	if o.Carrier != nil {
+		return o.Carrier.Role
+	}
+	return o.Role
+}
+
+// ownEnv is what o adds to an environment.
+func (o Options) ownEnv() []string {
+	env := slices.Clone(o.Env)
+	if o.GoMaxProcs > 0 {
+		env = append(env, "GOMAXPROCS="+strconv.Itoa(o.GoMaxProcs))
+	}
+	return env
+}
+
 // childEnv is this process's environment with what o asks for.
-func childEnv(o Options) []string {
+func childEnv(o Options) ([]string, error) {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return len(o.CPUs) > 0 && strings.HasPrefix(v, "GOMAXPROCS=")
 	})
@@ -178,9 +206,14 @@ func childEnv(o Options) []string {
 	if _, set := os.LookupEnv("GORACE"); !set {
 		env = append(env, "GORACE=atexit_sleep_ms=0")
 	}
-	env = append(env, o.Env...)
-	if o.GoMaxProcs > 0 {
-		env = append(env, "GOMAXPROCS="+strconv.Itoa(o.GoMaxProcs))
+	if o.Carrier == nil {
+		env = append(env, o.ownEnv()...)
+	} else {
+		cargo, err := o.cargo()
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, cargo)
 	}
-	return append(env, envRole+"="+o.Role)
+	return append(env, envRole+"="+o.localRole()), nil
 }

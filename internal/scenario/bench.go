@@ -157,6 +157,9 @@ func (r *rig) bench(b *testing.B, s Scenario) {
 		b.Fatalf("the run is void: %s", strings.Join(res.Reasons, "; "))
 	}
 	r.report(b, res)
+	if s.Server.Carrier != nil {
+		b.ReportMetric(float64(r.server.Info().GoMaxProcs), "gomaxprocs")
+	}
 	reportRuntime(b, res, before, after)
 	if final(b) {
 		r.count(b)

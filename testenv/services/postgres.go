@@ -157,6 +157,16 @@ func (p *Postgres) answers(ctx context.Context) error {
 	})
 }
 
+// PostgresAnswers is nil if the server lets us in and answers a query. Its error is
+// one line and shows no password.
+func PostgresAnswers(ctx context.Context, dsn string) error {
+	p, err := newPostgres(dsn)
+	if err != nil {
+		return err
+	}
+	return p.answers(ctx)
+}
+
 // inspect asks for the version and the settings.
 func (p *Postgres) inspect(ctx context.Context) error {
 	return p.query(ctx, func(c *sql.Conn) error {

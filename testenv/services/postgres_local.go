@@ -86,9 +86,7 @@ func (o PostgresOptions) startLocal(ctx context.Context) (*Postgres, string, err
 	}
 	password := newPassword()
 	l := &local{keeper: k, timeout: o.StartTimeout, password: keep(password), command: o.command(binaries, k.Dir(), addr)}
-	p, err := newPostgres((&url.URL{
-		Scheme: "postgres", User: url.UserPassword(postgresUser, password), Host: addr, Path: "/postgres", RawQuery: "sslmode=disable",
-	}).String())
+	p, err := newPostgres(ClusterDSN(addr, password))
 	if err != nil {
 		return nil, "", l.discard(ctx, err)
 	}
@@ -115,27 +113,37 @@ func (l *local) makeCluster(ctx context.Context, binaries string, owner *keeper.
 	}
 	err = l.within(ctx, func(ctx context.Context) error {
 		return l.keeper.Run(ctx, keeper.Command{
-			Dir: l.keeper.Dir(),
-			Args: []string{
-				filepath.Join(binaries, "initdb"), "--pgdata=" + filepath.Join(l.keeper.Dir(), "data"),
-				"--username=" + postgresUser, "--pwfile=" + file,
-				"--auth-local=trust", // the socket is in the directory, which is closed to others
-				"--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync",
-			},
+			Dir:  l.keeper.Dir(),
+			Args: append([]string{filepath.Join(binaries, "initdb")}, ClusterArgs(filepath.Join(l.keeper.Dir(), "data"), file)...),
 		})
 	})
 	return errors.Join(err, os.Remove(file))
 }
 
-// command is the server's.
-func (o PostgresOptions) command(binaries, dir, addr string) keeper.Command {
-	host, port, _ := net.SplitHostPort(addr) // made by FreeAddr
-	sockets := dir
-	if len(dir) > socketLimit {
-		sockets = ""
+// ClusterArgs are the arguments of initdb for a cluster in a directory. The file
+// holds the password of its superuser, who may come without it by the Unix socket:
+// that has to be in a directory that is closed to others.
+func ClusterArgs(data, passwordFile string) []string {
+	return []string{
+		"--pgdata=" + data, "--username=" + postgresUser, "--pwfile=" + passwordFile,
+		"--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync",
 	}
+}
+
+// ClusterDSN is the data source name of the superuser of such a cluster.
+func ClusterDSN(addr, password string) string {
+	return (&url.URL{
+		Scheme: "postgres", User: url.UserPassword(postgresUser, password), Host: addr, Path: "/postgres", RawQuery: "sslmode=disable",
+	}).String()
+}
+
+// ServerArgs are the arguments of postgres for a cluster made with [ClusterArgs],
+// which listens on addr, host:port, and makes its Unix socket in a directory, none
+// if that is "".
+func (o PostgresOptions) ServerArgs(data, sockets, addr string) []string {
+	host, port, _ := net.SplitHostPort(addr) // made by FreeAddr
 	args := []string{
-		filepath.Join(binaries, "postgres"), "-D", filepath.Join(dir, "data"), "-h", host, "-p", port, "-k", sockets,
+		"-D", data, "-h", host, "-p", port, "-k", sockets,
 		"-c", "log_destination=stderr", "-c", "logging_collector=off",
 	}
 	set := func(name, value string) { args = append(args, "-c", name+"="+value) }
@@ -152,8 +160,17 @@ func (o PostgresOptions) command(binaries, dir, addr string) keeper.Command {
 	if o.SharedBuffers != "" {
 		set("shared_buffers", o.SharedBuffers)
 	}
+	return args
+}
+
+// command is the server's.
+func (o PostgresOptions) command(binaries, dir, addr string) keeper.Command {
+	sockets := dir
+	if len(dir) > socketLimit {
+		sockets = ""
+	}
 	return keeper.Command{
-		Args: args, Dir: dir,
+		Args: append([]string{filepath.Join(binaries, "postgres")}, o.ServerArgs(filepath.Join(dir, "data"), sockets, addr)...), Dir: dir,
 		// Fast shutdown: connections are cut. Its other processes hear of it from
 		// the first (https://www.postgresql.org/docs/current/server-shutdown.html).
 		Signal: syscall.SIGINT, First: true, Grace: postgresGrace,

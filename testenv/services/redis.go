@@ -166,6 +166,26 @@ func (r *Redis) answers(ctx context.Context) error {
 	return r.ask(func(c *redis.Client) error { return c.Ping(ctx).Err() })
 }
 
+// RedisAnswers is nil if the server at a redis:// URL lets us in and answers a
+// command. Its error is one line and shows no password.
+func RedisAnswers(ctx context.Context, url string) error {
+	r, err := newRedis(url)
+	if err != nil {
+		return err
+	}
+	return r.answers(ctx)
+}
+
+// SaveRedis makes a server started with [RedisOptions.ConfigFile] write its data to
+// the file that it loads when it starts; it does not save of itself.
+func SaveRedis(ctx context.Context, url string) error {
+	r, err := newRedis(url)
+	if err != nil {
+		return err
+	}
+	return r.save(ctx)
+}
+
 // inspect asks for the version and the settings of a server that answers.
 func (r *Redis) inspect(ctx context.Context) error {
 	if err := r.answers(ctx); err != nil {

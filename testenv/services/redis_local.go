@@ -39,7 +39,7 @@ func (o RedisOptions) startLocal(ctx context.Context) (*Redis, string, error) {
 		return nil, "", err
 	}
 	password := newPassword()
-	r, err := newRedis((&url.URL{Scheme: "redis", User: url.UserPassword("", password), Host: addr}).String())
+	r, err := newRedis(RedisURL(addr, password))
 	if err != nil {
 		return nil, "", err
 	}
@@ -49,7 +49,7 @@ func (o RedisOptions) startLocal(ctx context.Context) (*Redis, string, error) {
 	}
 	l := &local{keeper: k, timeout: o.StartTimeout, password: keep(password), ready: r.answers, save: r.save}
 	// By file: other users see a command line.
-	config, err := l.write("redis.conf", o.config(k.Dir(), addr, password), owner)
+	config, err := l.write("redis.conf", o.ConfigFile(k.Dir(), addr, password), owner)
 	l.command = keeper.Command{Args: []string{binary, config}, Dir: k.Dir()}
 	if err == nil {
 		err = l.launch(ctx)
@@ -64,8 +64,14 @@ func (o RedisOptions) startLocal(ctx context.Context) (*Redis, string, error) {
 	return r, binary + as(owner), nil
 }
 
-// config is the server's configuration file.
-func (o RedisOptions) config(dir, addr, password string) string {
+// RedisURL is the URL of a server at an address, host:port.
+func RedisURL(addr, password string) string {
+	return (&url.URL{Scheme: "redis", User: url.UserPassword("", password), Host: addr}).String()
+}
+
+// ConfigFile is the configuration file of a server that listens on addr, host:port,
+// and keeps its data in a directory.
+func (o RedisOptions) ConfigFile(dir, addr, password string) string {
 	host, port, _ := net.SplitHostPort(addr) // made by FreeAddr
 	lines := []string{
 		"bind " + host, "port " + port, "requirepass " + password,
@@ -94,7 +100,7 @@ func (o RedisOptions) standIn(context.Context) (*Redis, string, error) {
 	if err := m.StartAddr("127.0.0.1:0"); err != nil {
 		return nil, "", hide(err, password)
 	}
-	r, err := newRedis((&url.URL{Scheme: "redis", User: url.UserPassword("", password), Host: m.Addr()}).String())
+	r, err := newRedis(RedisURL(m.Addr(), password))
 	if err != nil {
 		m.Close()
 		return nil, "", err
