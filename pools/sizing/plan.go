@@ -70,6 +70,13 @@ func badInput(format string, args ...any) error {
 	return inputError{fmt.Errorf(format, args...)}
 }
 
+// Check returns an [ErrInput] for a plan that makes no sense whatever its kind is,
+// which may be nil still: so that a server is not started for it.
+func (p Plan) Check() error {
+	_, err := p.normalize()
+	return err
+}
+
 // normalize fills in defaults, orders the lists and refuses what makes no sense.
 func (p Plan) normalize() (Plan, error) {
 	if p.Rounds == 0 {
@@ -92,8 +99,6 @@ func (p Plan) normalize() (Plan, error) {
 		return p, err
 	}
 	switch {
-	case p.Kind == nil:
-		return p, badInput("no kind of pool is given")
 	case p.Rounds < 2 || p.Rounds > maxRounds:
 		return p, badInput("rounds is %d (want 2 to %d: one has no scatter)", p.Rounds, maxRounds)
 	case p.Slice < minSlice || p.Slice > maxSlice:

@@ -71,7 +71,7 @@ func TestTheJSONOfAReportKeepsItsShape(t *testing.T) {
 	b, err := json.MarshalIndent(fixed(), "", "  ")
 	require.NoError(t, err)
 	// Other processors round the last digits in another way.
-	short := regexp.MustCompile(`\d+\.\d+`).ReplaceAllStringFunc(string(b), func(number string) string {
+	short := regexp.MustCompile(`\d+\.\d{5,}`).ReplaceAllStringFunc(string(b), func(number string) string {
 		v, err := strconv.ParseFloat(number, 64)
 		require.NoError(t, err)
 		return strconv.FormatFloat(v, 'g', 6, 64)

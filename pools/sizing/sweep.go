@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"netbench/internal/cpu"
 	"netbench/pools"
 )
 
@@ -23,6 +24,9 @@ const clientBusy = 0.85
 // nil without any. Calls that fail are no error: they are in the report.
 func Sweep(ctx context.Context, p Plan) (*Report, error) {
 	p, err := p.normalize()
+	if err == nil && p.Kind == nil {
+		err = badInput("no kind of pool is given")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sweep pool sizes: %w", err)
 	}
@@ -94,7 +98,7 @@ func (c *Curve) assess(tallies []tally) {
 	var all []series
 	var sizes []int
 	for _, t := range tallies {
-		c.Points = append(c.Points, t.point(runtime.GOMAXPROCS(0)))
+		c.Points = append(c.Points, t.point(ownCPUs()))
 		s := t.series
 		for _, p99 := range t.p99 {
 			v := math.NaN()
@@ -113,6 +117,16 @@ func (c *Curve) assess(tallies []tally) {
 		c.Best = sizes[best]
 	}
 	c.Knee = kneeOf(sizes, judged, c.Concurrency)
+}
+
+// ownCPUs is how many CPUs this process can keep busy at once: GOMAXPROCS may be
+// more than it is pinned to.
+func ownCPUs() int {
+	n := runtime.GOMAXPROCS(0)
+	if set, err := cpu.Thread(0); err == nil { // not every platform has sets
+		n = min(n, len(set))
+	}
+	return n
 }
 
 // round has one slice of each size, in an order of their indices; the slices are
