@@ -22,7 +22,7 @@ import (
 func plan(k pools.Kind) Plan {
 	return Plan{
 		Kind: k, Sizes: []int{8, 1, 2, 4}, Concurrency: []int{16},
-		Rounds: 5, Slice: 2 * time.Second, Warm: 20 * time.Millisecond, Seed: 7,
+		Rounds: 3, Slice: 400 * time.Millisecond, Warm: 20 * time.Millisecond, Seed: 7,
 		Rule: Rule{Cores: 2, Disks: 1},
 	}
 }
@@ -35,7 +35,7 @@ func TestASweepFindsTheKneeOfAServerWithFourPlaces(t *testing.T) {
 		assert.Equal(t, []int{1, 2, 4, 8}, r.Sizes, "in order")
 		require.Len(t, r.Curves, 1)
 		c := r.Curves[0]
-		assert.Equal(t, 5, c.Rounds)
+		assert.Equal(t, 3, c.Rounds)
 		assert.Equal(t, Found, c.Knee.Answer, c.Knee.Text)
 		assert.Equal(t, 4, c.Knee.Size)
 		assert.Equal(t, c.Knee, r.Knee)
@@ -43,8 +43,10 @@ func TestASweepFindsTheKneeOfAServerWithFourPlaces(t *testing.T) {
 			p := c.Points[i]
 			assert.InEpsilon(t, want, p.OpsPerSec.Mean, 0.01)
 			assert.InEpsilon(t, 16/want*1e9, *p.P50, 0.01, "all callers queue")
-			require.NotNil(t, p.P99)
-			assert.Len(t, p.P99ByRound, 5)
+			require.NotNil(t, p.P99, "1200 calls or more")
+			assert.Equal(t, want < 2500, p.P99ByRound[0] == nil, "a round has less than 1000")
+			assert.Len(t, p.P99ByRound, 3)
+			assert.Nil(t, p.P999, "no size has 10,000 calls")
 			require.NotNil(t, p.WaitPerOp)
 			assert.Equal(t, r.Sizes[i], *p.Open)
 			assert.Zero(t, *p.Dials, "the pool was warm")
@@ -52,7 +54,6 @@ func TestASweepFindsTheKneeOfAServerWithFourPlaces(t *testing.T) {
 		}
 		assert.InEpsilon(t, 15e6, *c.Points[0].WaitPerOp, 0.01, "of one connection, 15 callers wait")
 		assert.InEpsilon(t, 1, *c.Points[0].WaitsPerOp, 0.01)
-		assert.NotNil(t, c.Points[2].P999, "40,000 calls")
 		assert.Equal(t, 5, r.Rule.Size)
 		assert.Contains(t, r.Rule.Text, "between 4 and 8")
 		assert.Zero(t, k.stillOpen(), "every pool was closed")
@@ -136,7 +137,7 @@ func TestAnInterruptedSweepReportsTheWholeRounds(t *testing.T) {
 		defer cancel()
 		p.Progress = func(s Step) {
 			if s.Concurrency == 32 && s.Round == 2 {
-				time.AfterFunc(3*time.Second, cancel) // within the next round
+				time.AfterFunc(time.Second, cancel) // within the next round
 			}
 		}
 		r, err := Sweep(ctx, p)
@@ -144,9 +145,9 @@ func TestAnInterruptedSweepReportsTheWholeRounds(t *testing.T) {
 		require.NotNil(t, r)
 		assert.True(t, r.Interrupted)
 		require.Len(t, r.Curves, 2)
-		assert.Equal(t, 5, r.Curves[0].Rounds)
+		assert.Equal(t, 3, r.Curves[0].Rounds)
 		assert.Equal(t, 2, r.Curves[1].Rounds)
-		assert.Contains(t, r.Notes, "interrupted after 7 of 10 rounds")
+		assert.Contains(t, r.Notes, "interrupted after 5 of 6 rounds")
 		for _, c := range r.Curves[1].Points {
 			assert.Len(t, c.OpsPerSecByRound, 2)
 			assert.Zero(t, c.Failed, "calls that the end cut off are none of the pool's failures")
