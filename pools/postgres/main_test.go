@@ -1,0 +1,78 @@
+package postgres_test
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"netbench/pools/postgres"
+	"netbench/testenv"
+	"netbench/testenv/services"
+)
+
+func TestMain(m *testing.M) {
+	testenv.Main(nil)
+	goleak.VerifyTestMain(m)
+}
+
+// rows are in the table of a database that these tests fill.
+const rows = 1000
+
+// fresh is a database of t's own whose table is filled.
+func fresh(t testing.TB, server *services.Postgres) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	db, err := server.Fresh(ctx)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		require.NoError(t, db.Release(ctx))
+	})
+	require.NoError(t, postgres.Fill(ctx, db.DSN(), rows))
+	return db.DSN()
+}
+
+// open is a pool that is closed when t ends.
+func open(t testing.TB, dsn string, s postgres.Settings) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), dsn, s)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+// openPgx is a pool of pgx that is closed when t ends.
+func openPgx(t testing.TB, dsn string, s postgres.Settings) *postgres.Pgx {
+	t.Helper()
+	p, err := postgres.OpenPgx(t.Context(), dsn, s)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+// at is a DSN with another address.
+func at(t testing.TB, dsn, address string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	require.NoError(t, err)
+	u.Host = address
+	return u.String()
+}
+
+// descriptors that this process has open.
+func descriptors(t testing.TB) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Logf("no descriptors are counted: %v", err)
+		return 0
+	}
+	return len(list)
+}
