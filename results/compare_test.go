@@ -1,6 +1,7 @@
 package results
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -168,7 +169,7 @@ func TestCompareRefusesBadInputInOneLine(t *testing.T) {
 		"foreign":      {write("prose.txt", "Dear diary\n"), before, "not a run file"},
 		"plain":        {write("plain.txt", "BenchmarkEcho-2 1 1 ns/op\n"), before, "netbench record"},
 		"newer":        {write("newer.txt", strings.Replace(string(data), "run: 1", "run: 2", 1)), before, "newer netbench"},
-		"half-written": {before, write("half.txt", string(data[:len(data)/2])), "partial run: half-written"},
+		"half-written": {before, write("half.txt", string(data[:bytes.LastIndexByte(data[:len(data)/2], '\n')+1])), "partial run: half-written"},
 		"partial":      {before, w.Path(), "partial run: BenchmarkEcho-2: boom"},
 		"the same":     {before, before, "compared with itself"},
 		"one":          {before, "", "one run"},
