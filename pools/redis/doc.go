@@ -56,6 +56,9 @@
 //     [Recommended], unless its context ends before. So give calls a deadline.
 //   - Stale counts every connection that was taken out of the pool, whatever for:
 //     age, idle time, more idle ones than MaxIdleConns, or an error.
+//   - With MaxIdle below Size, connections are closed whenever callers pause and
+//     all are idle at once, and opened anew for the next burst; with a MaxIdle of
+//     1 or 2 this happens now and then under steady load, too.
 //   - Counters have 32 bits and begin again at 0; [Stats] keeps them so, and
 //     differences are right as long as fewer than 2^32 fall into an interval.
 //
