@@ -22,10 +22,11 @@ type bench struct {
 	places chan struct{}
 	takes  time.Duration
 
-	permits int   // connections
-	fails   int   // pools of this size fail their calls
-	absent  bool  // pools keep no figures
-	broken  error // of Warm
+	permits int  // connections
+	fails   int  // pools of this size fail their calls
+	hangs   int  // calls of pools of this size never end
+	broken  int  // pools of this size cannot be warmed
+	absent  bool // pools keep no figures
 
 	mu     sync.Mutex
 	opened []int // sizes, in order
@@ -76,6 +77,10 @@ func (p *benchPool) Do(ctx context.Context) error {
 		time.Sleep(p.kind.takes)
 		return errRefused
 	}
+	if p.size == p.kind.hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	select {
 	case p.conns <- struct{}{}:
 	default:
@@ -104,11 +109,14 @@ func (p *benchPool) Do(ctx context.Context) error {
 }
 
 func (p *benchPool) Warm(_ context.Context, n int) error {
-	if n != p.size {
+	switch {
+	case n != p.size:
 		return fmt.Errorf("warmed %d of %d", n, p.size)
+	case n == p.kind.broken:
+		return errors.New("connection refused")
 	}
 	p.warm.Store(true)
-	return p.kind.broken
+	return nil
 }
 
 func (p *benchPool) Stats() pools.Stats {

@@ -145,3 +145,28 @@ func (p Plan) permitted(ctx context.Context) error {
 	}
 	return nil
 }
+
+// trial makes one call, by a pool of the smallest size: a server that is not there
+// is better told at once than after a sweep.
+func (p Plan) trial(ctx context.Context) error {
+	size := p.Sizes[0]
+	failed := func(err error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return inputError{fmt.Errorf("a trial call by a %s pool of %d: %w", p.Kind.Name(), size, err)}
+	}
+	pool, err := p.Kind.Open(ctx, size)
+	if err != nil {
+		return failed(err)
+	}
+	within, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	if err = pool.Warm(within, size); err == nil {
+		err = pool.Do(within)
+	}
+	if err = errors.Join(err, pool.Close()); err != nil {
+		return failed(err)
+	}
+	return nil
+}

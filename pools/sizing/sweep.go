@@ -18,8 +18,8 @@ import (
 const clientBusy = 0.85
 
 // Sweep measures the curves of a plan, one concurrency after the other. A plan
-// that cannot be carried out, say because a size is above what the server permits,
-// is an [ErrInput] before anything is measured. If ctx ends, or a pool cannot be
+// that cannot be carried out, say because a size is above what the server permits or
+// the server does not answer, is an [ErrInput] before anything is measured. If ctx ends, or a pool cannot be
 // opened any more, the report has the rounds that are whole, with the error; it is
 // nil without any. Calls that fail are no error: they are in the report.
 func Sweep(ctx context.Context, p Plan) (*Report, error) {
@@ -31,6 +31,9 @@ func Sweep(ctx context.Context, p Plan) (*Report, error) {
 		return nil, fmt.Errorf("sweep pool sizes: %w", err)
 	}
 	if err := p.permitted(ctx); err != nil {
+		return nil, fmt.Errorf("sweep pool sizes: %w", err)
+	}
+	if err := p.trial(ctx); err != nil {
 		return nil, fmt.Errorf("sweep pool sizes: %w", err)
 	}
 	r := &Report{

@@ -3,7 +3,6 @@ package sizing
 import (
 	"bufio"
 	"context"
-	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -65,19 +64,20 @@ func TestOneRoundTriesEverySizeOnceAndTheSeedGivesTheOrder(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			k := newBench(4, time.Millisecond)
 			p := plan(k)
-			p.Seed, p.Rounds, p.Slice, p.Concurrency = seed, 8, 20*time.Millisecond, []int{3, 16}
+			p.Seed, p.Rounds, p.Slice, p.Concurrency = seed, 6, 10*time.Millisecond, []int{1, 3}
 			r, err := Sweep(t.Context(), p)
 			require.NoError(t, err)
 			for _, c := range r.Curves {
 				orders = append(orders, c.Orders...)
 			}
-			// The first four pools ask whether the sizes are permitted.
-			assert.Equal(t, slices.Concat(orders...), k.opened[4:], "the report tells the true order")
+			// The first four pools ask whether the sizes are permitted, the next one
+			// makes a trial call.
+			assert.Equal(t, slices.Concat(orders...), k.opened[5:], "the report tells the true order")
 		})
 		return orders
 	}
 	first := orders(1)
-	require.Len(t, first, 16)
+	require.Len(t, first, 12)
 	distinct := map[string]bool{}
 	for _, o := range first {
 		assert.ElementsMatch(t, []int{1, 2, 4, 8}, o)
@@ -168,10 +168,10 @@ func TestASweepThatIsInterruptedAtOnceHasNothingToReport(t *testing.T) {
 func TestAPoolThatCannotBeWarmedEndsTheSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newBench(4, time.Millisecond)
-		k.broken = errors.New("connection refused")
+		k.broken = 4
 		r, err := Sweep(t.Context(), plan(k))
 		assert.Nil(t, r)
-		assert.ErrorContains(t, err, "with 16 callers: open ")
+		assert.ErrorContains(t, err, "bench pool of 4 with 16 callers: open 4 connections beforehand: ")
 		assert.ErrorContains(t, err, "connection refused")
 		assert.NotErrorIs(t, err, ErrInput)
 		assert.Zero(t, k.stillOpen())
@@ -210,15 +210,35 @@ func TestFiguresThatAPoolDoesNotKeepAreAbsent(t *testing.T) {
 
 func TestCallsThatNeverEndAreTimedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newBench(4, time.Hour)
+		k := newBench(4, time.Millisecond)
+		k.hangs = 4
 		p := plan(k)
 		p.Timeout = time.Second
 		r, err := Sweep(t.Context(), p)
 		require.NoError(t, err)
-		assert.Equal(t, NoSize, r.Knee.Answer)
-		for _, p := range r.Curves[0].Points {
-			assert.Equal(t, p.Failed, p.Late)
-			assert.Positive(t, p.Late)
+		point := r.Curves[0].point(4)
+		assert.Positive(t, point.Late)
+		assert.Equal(t, point.Failed, point.Late)
+		assert.Equal(t, Refused, point.Judgement.Verdict)
+		assert.Zero(t, r.Curves[0].point(2).Failed)
+	})
+}
+
+func TestAServerThatDoesNotAnswerIsFoundOutByATrialCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for want, change := range map[string]func(*bench){
+			"the server refused":        func(k *bench) { k.fails = 1 },
+			"context deadline exceeded": func(k *bench) { k.hangs = 1 },
+			"connection refused":        func(k *bench) { k.broken = 1 },
+		} {
+			k := newBench(4, time.Millisecond)
+			change(k)
+			r, err := Sweep(t.Context(), plan(k))
+			assert.Nil(t, r)
+			require.ErrorIs(t, err, ErrInput)
+			assert.EqualError(t, err, "sweep pool sizes: a trial call by a bench pool of 1: "+want)
+			assert.Len(t, k.opened, 5, "nothing was measured")
+			assert.Zero(t, k.stillOpen())
 		}
 	})
 }
