@@ -36,8 +36,8 @@ type Plan struct {
 	Rounds int           // 2 to 1000; 0 means DefaultRounds
 	Slice  time.Duration // of one size in one round, 10 ms to 1 min; 0 means DefaultSlice
 
-	// Warm is for how long a pool, whose connections are all open, is driven
-	// before its slice; 0 means DefaultWarm.
+	// Warm is for how long a pool, whose connections are open as far as it keeps
+	// them idle, is driven before its slice; 0 means DefaultWarm.
 	Warm time.Duration
 
 	// Timeout bounds one call; 0 means DefaultTimeout. A call that runs into it
@@ -162,7 +162,7 @@ func (p Plan) trial(ctx context.Context) error {
 	}
 	within, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
-	if err = pool.Warm(within, size); err == nil {
+	if _, err = pools.WarmUp(within, pool, size); err == nil {
 		err = pool.Do(within)
 	}
 	if err = errors.Join(err, pool.Close()); err != nil {

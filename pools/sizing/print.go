@@ -94,7 +94,7 @@ func (r *Report) tail() string {
 }
 
 // columns head what cells returns.
-var columns = []string{"size", "ops/s", "95 % interval", "p50", "p99", "p99.9", "wait/op", "waited", "conns", "client CPU/op", "failed", "of the best", "verdict"}
+var columns = []string{"size", "ops/s", "95 % interval", "p50", "p99", "p99.9", "wait/op", "waits/op", "conns", "dials", "client CPU/op", "failed", "of the best", "verdict"}
 
 func (p *Point) cells() []string {
 	interval, ofBest := "-", "-"
@@ -104,20 +104,23 @@ func (p *Point) cells() []string {
 	if p.Judgement.OfBest != nil {
 		ofBest = fmt.Sprintf("%.1f %%", 100*p.Judgement.OfBest.Mean)
 	}
-	var wait, share, open = "-", "-", "-"
+	var wait, waits, open, dials = "-", "-", "-", "-"
 	if p.WaitPerOp != nil {
 		wait = short(*p.WaitPerOp)
 	}
 	if p.WaitsPerOp != nil {
-		share = fmt.Sprintf("%.0f %%", 100**p.WaitsPerOp)
+		waits = fmt.Sprintf("%.2f", *p.WaitsPerOp)
 	}
 	if p.Open != nil {
 		open = fmt.Sprint(*p.Open)
 	}
+	if p.Dials != nil {
+		dials = fmt.Sprint(*p.Dials)
+	}
 	return []string{
 		fmt.Sprint(p.Size), fmt.Sprintf("%.0f", p.OpsPerSec.Mean), interval,
 		percentile(p.P50), percentile(p.P99), percentile(p.P999),
-		wait, share, open, short(p.ClientCPUPerOp), fmt.Sprint(p.Failed), ofBest, string(p.Judgement.Verdict),
+		wait, waits, open, dials, short(p.ClientCPUPerOp), fmt.Sprint(p.Failed), ofBest, string(p.Judgement.Verdict),
 	}
 }
 

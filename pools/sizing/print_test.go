@@ -111,7 +111,7 @@ func TestAStandInIsMarkedWhereverAReportIsShown(t *testing.T) {
 
 func TestWhatIsNotKnownIsPrintedAsADash(t *testing.T) {
 	p := Point{Size: 3, OpsPerSec: Interval{Mean: 10}}
-	assert.Equal(t, []string{"3", "10", "-", "-", "-", "-", "-", "-", "-", "0s", "0", "-", ""}, p.cells())
+	assert.Equal(t, []string{"3", "10", "-", "-", "-", "-", "-", "-", "-", "-", "0s", "0", "-", ""}, p.cells())
 }
 
 func TestTheRuleOfThumbIsLookedUpInTheCurve(t *testing.T) {

@@ -77,7 +77,7 @@ type Point struct {
 
 	// Waiting for a connection, by call that ended, as the pool counts it.
 	WaitPerOp  *float64 `json:"wait_ns_per_op,omitempty"`
-	WaitsPerOp *float64 `json:"waits_per_op,omitempty"` // share of calls that waited
+	WaitsPerOp *float64 `json:"waits_per_op,omitempty"` // above 1 where a call takes several connections in turn
 
 	Calls  int64  `json:"calls"` // that succeeded
 	Failed int64  `json:"failed"`

@@ -160,7 +160,7 @@ func (p Plan) slice(ctx context.Context, size, concurrency int) (s slice, err er
 			err = errors.Join(err, fmt.Errorf("close: %w", e))
 		}
 	}()
-	if err := pool.Warm(ctx, size); err != nil {
+	if _, err := pools.WarmUp(ctx, pool, size); err != nil {
 		return s, fmt.Errorf("open %d connections beforehand: %w", size, err)
 	}
 	l := pools.Load{Workers: concurrency, For: p.Warm, Timeout: p.Timeout}

@@ -39,15 +39,15 @@ func (c checked) Open(ctx context.Context, size int) (pools.Pool, error) {
 	if c.check.Every < time.Millisecond || c.check.Timeout <= 0 {
 		return nil, fmt.Errorf("check a pool every %v for at most %v: at least 1 ms and more than 0 are needed", c.check.Every, c.check.Timeout)
 	}
-	pool, err := openWarm(ctx, c.Kind, size)
+	pool, warm, err := openWarm(ctx, c.Kind, size)
 	if err != nil {
 		return nil, err
 	}
-	p := &checkedPool{Pool: pool, check: c.check, keep: size, done: make(chan struct{})}
+	p := &checkedPool{Pool: pool, check: c.check, keep: warm, done: make(chan struct{})}
 	// A pool that keeps fewer idle connections than it may have would close what
 	// is above that, and have it opened again by the next check.
 	if idle := pool.Stats().Idle; idle != pools.Absent {
-		p.keep = min(size, idle)
+		p.keep = min(warm, idle)
 	}
 	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx)) // the pool outlives its opening
 	go p.run(ctx)

@@ -31,8 +31,8 @@ type lazy struct{ pools.Kind }
 
 func (l lazy) Name() string { return l.Kind.Name() + "-lazy" }
 
-// Warmed opens all connections of a pool when the pool is opened, which fails if
-// one cannot be.
+// Warmed opens all connections of a pool, or as many as it keeps idle, when the pool
+// is opened, which fails if one cannot be.
 func Warmed(k pools.Kind) pools.Kind { return warmed{k} }
 
 type warmed struct{ pools.Kind }
@@ -40,16 +40,17 @@ type warmed struct{ pools.Kind }
 func (w warmed) Name() string { return w.Kind.Name() + "-warmed" }
 
 func (w warmed) Open(ctx context.Context, size int) (pools.Pool, error) {
-	return openWarm(ctx, w.Kind, size)
+	p, _, err := openWarm(ctx, w.Kind, size)
+	return p, err
 }
 
-func openWarm(ctx context.Context, k pools.Kind, size int) (pools.Pool, error) {
-	p, err := k.Open(ctx, size)
-	if err != nil {
-		return nil, err
+// openWarm opens a pool, and n of its connections.
+func openWarm(ctx context.Context, k pools.Kind, size int) (p pools.Pool, n int, err error) {
+	if p, err = k.Open(ctx, size); err != nil {
+		return nil, 0, err
 	}
-	if err := p.Warm(ctx, size); err != nil {
-		return nil, errors.Join(fmt.Errorf("warm a %s pool of %d: %w", k.Name(), size, err), p.Close())
+	if n, err = pools.WarmUp(ctx, p, size); err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("warm a %s pool of %d: %w", k.Name(), size, err), p.Close())
 	}
-	return p, nil
+	return p, n, nil
 }
