@@ -84,8 +84,8 @@ type Point struct {
 	Late   int64  `json:"timed_out"` // of those that failed
 	Error  string `json:"error,omitempty"`
 
-	Open  *int   `json:"connections,omitempty"` // most at the end of a slice
-	Dials *int64 `json:"dials,omitempty"`       // within slices, where the pool was warm: lost and opened again
+	Open  *int   `json:"connections,omitempty"` // most at the end of a slice, all being idle: what the pool keeps
+	Dials *int64 `json:"dials,omitempty"`       // within slices: what the pool had not kept, or lost
 
 	ClientCPUPerOp float64 `json:"client_cpu_ns_per_op"` // of this process
 	ClientBusy     float64 `json:"client_busy"`          // its share of the CPUs that it may use, 0 to 1

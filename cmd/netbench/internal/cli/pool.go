@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -146,7 +145,7 @@ func (f *poolFlags) run(ctx context.Context, fs *flag.FlagSet, s Streams) (exit 
 		return results.ExitBadInput, err
 	}
 	subject, err := f.kinds[f.kind](ctx, poolOptions{
-		addr: f.addr, allowRemote: f.allowRemote, cpus: place.Server, most: slices.Max(f.plan.Sizes), log: s.Err,
+		addr: f.addr, allowRemote: f.allowRemote, cpus: place.Server,
 	})
 	if err != nil {
 		return results.ExitGood, err // 3 if it was interrupted, else 2

@@ -2,14 +2,17 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"strings"
 
 	"netbench/pools"
+	"netbench/pools/postgres"
+	"netbench/testenv/services"
 )
 
 // poolOptions say before which server a kind of pool is wanted.
@@ -17,8 +20,6 @@ type poolOptions struct {
 	addr        string // given by the user; "" starts a server, or finds one
 	allowRemote bool
 	cpus        []int // of a server that is started; empty does not pin it
-	most        int   // connections that one pool will have
-	log         io.Writer
 }
 
 // poolSubject is a kind of pool before a server that answers.
@@ -37,11 +38,47 @@ type poolOpener func(context.Context, poolOptions) (*poolSubject, error)
 
 // poolKinds are the kinds of pools by name, each in a file of its own.
 func poolKinds() map[string]poolOpener {
-	return map[string]poolOpener{}
+	return map[string]poolOpener{
+		"http":           openHTTPPool,
+		postgres.Name:    openPostgresPool(postgres.NewKind),
+		postgres.NamePgx: openPostgresPool(postgres.NewPgxKind),
+		"redis":          openRedisPool,
+	}
 }
 
 func poolKindNames(kinds map[string]poolOpener) string {
 	return strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")
+}
+
+// withAddress has the ladder of services take a given address for its first rung,
+// where it looks for one: in the environment.
+func withAddress(variable, addr string, start func() error) error {
+	if addr == "" {
+		return start()
+	}
+	before, was := os.LookupEnv(variable)
+	if err := os.Setenv(variable, addr); err != nil {
+		return fmt.Errorf("take the given address: %w", err)
+	}
+	err := start()
+	var restored error
+	if was {
+		restored = os.Setenv(variable, before)
+	} else {
+		restored = os.Unsetenv(variable)
+	}
+	return errors.Join(err, restored)
+}
+
+// newServiceSubject is that of a service that was started or found, which is
+// stopped if it may not be loaded.
+func newServiceSubject(info services.Info, o poolOptions, stop func(context.Context) error) (*poolSubject, error) {
+	if err := permitPoolServer(info.Addr, o.allowRemote); err != nil {
+		return nil, errors.Join(err, stop(context.Background()))
+	}
+	return &poolSubject{
+		service: info.String(), standIn: !info.Real(), given: info.Rung == services.Given, addr: info.Addr, close: stop,
+	}, nil
 }
 
 // permitPoolServer refuses a server on another host, unless that is allowed.
