@@ -10,10 +10,15 @@ import (
 
 	"go.uber.org/goleak"
 
+	"netbench/models/goroutine"
 	"netbench/pools"
+	"netbench/testenv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	testenv.Main(goroutine.Models()) // services have a keeper, and the HTTP server is a child
+	goleak.VerifyTestMain(m)
+}
 
 // Times of the server that the tests pool connections to.
 const (
