@@ -18,6 +18,7 @@ var zeroDialer net.Dialer
 type Client struct {
 	transport *nethttp.Transport
 	http      nethttp.Client
+	timeout   time.Duration // of a whole request; 0 for none
 	counts    counts
 
 	// Made once, as each request needs them.
@@ -55,7 +56,7 @@ func Around(t *nethttp.Transport, timeout time.Duration) (*Client, error) {
 
 // around takes the transport over.
 func around(t *nethttp.Transport, timeout time.Duration) *Client {
-	c := &Client{transport: t}
+	c := &Client{transport: t, timeout: timeout}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.putIdle, c.handshakeStart, c.handshakeDone = c.onPutIdle, c.onHandshakeStart, c.onHandshakeDone
 	c.counts.hosts, c.counts.conns = map[string]*host{}, map[*tracked]struct{}{}
@@ -70,12 +71,13 @@ func around(t *nethttp.Transport, timeout time.Duration) *Client {
 		dial = zeroDialer.DialContext // as the transport would
 	}
 	t.DialContext = c.counting(dial)
-	c.http = nethttp.Client{Transport: counter{c}, Timeout: timeout}
+	c.http = nethttp.Client{Transport: counter{c}}
 	return c
 }
 
-// HTTP is the client to be used where one of net/http is wanted. Its errors are
-// those of net/http, in which a URL's user name and query are readable.
+// HTTP is the client to be used where one of net/http is wanted. The time-out is in
+// its Transport, so its own is 0. Its errors are those of net/http, in which a URL's
+// user name and query are readable.
 func (c *Client) HTTP() *nethttp.Client { return &c.http }
 
 // Do is http.Client.Do, with errors that are one line and hold no credentials of

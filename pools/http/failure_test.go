@@ -93,6 +93,20 @@ func TestAnUnreachableServerIsGivenUpInTime(t *testing.T) {
 	assert.Equal(t, int64(1), s.Failed)
 }
 
+func TestRedirectsDoNotProlongARequest(t *testing.T) {
+	s := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		select {
+		case <-time.After(60 * time.Millisecond):
+			nethttp.Redirect(w, r, "/again", nethttp.StatusFound)
+		case <-r.Context().Done():
+		}
+	}))
+	defer s.Close()
+	c := recommended(t, func(s *httppool.Settings) { s.Timeout = 150 * time.Millisecond })
+	assert.ErrorIs(t, get(t, c, s.URL), context.DeadlineExceeded, "ten redirects would take 600 ms")
+	assert.ErrorIs(t, get(t, c, local(t)+"/stream"), context.DeadlineExceeded, "the body belongs to it")
+}
+
 func TestDialsUnderWayEndWithTheClient(t *testing.T) {
 	dialling := make(chan struct{})
 	c := recommended(t, func(s *httppool.Settings) {
