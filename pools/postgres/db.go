@@ -107,8 +107,8 @@ func (db *DB) Stats() pools.Stats { return db.Sample().stats() }
 // Warm opens connections until n are idle. It fails if n is more than the
 // settings' MaxIdle, as those above would be closed at once.
 func (db *DB) Warm(ctx context.Context, n int) error {
-	if n > db.settings.MaxIdle {
-		return fmt.Errorf("warm %d connections: the pool keeps at most %d idle (raise MaxIdle or ask for fewer)", n, db.settings.MaxIdle)
+	if n < 0 || n > db.settings.MaxIdle {
+		return fmt.Errorf("warm %d connections: 0 to %d can be idle (ask for that, or raise MaxIdle)", n, db.settings.MaxIdle)
 	}
 	err := hold(ctx, n, func(ctx context.Context) (func(), error) {
 		c, err := db.sql.Conn(ctx)

@@ -3,6 +3,8 @@ package postgres
 import (
 	"database/sql"
 	"math"
+	"reflect"
+	"strconv"
 	"testing"
 	"time"
 
@@ -149,4 +151,32 @@ func TestWaitsAreSummarizedOnlyAsFarAsThereAreEnough(t *testing.T) {
 	assert.InEpsilon(t, longestWait, got.Max, 0.002)
 	w.reset()
 	assert.Zero(t, w.snapshot().TotalCount())
+}
+
+func TestASampleShowsAllStatistics(t *testing.T) {
+	s := Sample{Dials: 210, GaveUp: 211, Acquired: 212, AcquireTime: 213 * time.Second}
+	stats := reflect.ValueOf(&s.DBStats).Elem()
+	for i := range stats.NumField() {
+		n := int64(110 + i)
+		if stats.Field(i).Type() == reflect.TypeFor[time.Duration]() {
+			n *= int64(time.Second)
+		}
+		stats.Field(i).SetInt(n)
+	}
+	text := s.String()
+	for i := range stats.NumField() {
+		n := int64(110 + i)
+		if d, ok := stats.Field(i).Interface().(time.Duration); ok {
+			assert.Contains(t, text, d.String())
+			continue
+		}
+		assert.Contains(t, text, strconv.FormatInt(n, 10), stats.Type().Field(i).Name)
+	}
+	for _, want := range []string{"210", "211", "212", "3m33s"} {
+		assert.Contains(t, text, want)
+	}
+	assert.NotContains(t, text, "\n")
+	s.Acquired, s.MaxOpenConnections = pools.Absent, 0
+	assert.NotContains(t, s.String(), "acquired")
+	assert.Contains(t, s.String(), "of no limit")
 }

@@ -26,6 +26,12 @@ const rows = 1000
 // fresh is a database of t's own whose table is filled.
 func fresh(t testing.TB, server *services.Postgres) string {
 	t.Helper()
+	return freshWith(t, server, rows)
+}
+
+// freshWith is one with as many rows.
+func freshWith(t testing.TB, server *services.Postgres, rows int) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	db, err := server.Fresh(ctx)
@@ -57,11 +63,20 @@ func openPgx(t testing.TB, dsn string, s postgres.Settings) *postgres.Pgx {
 	return p
 }
 
+// parsed is a DSN that is a URL, as those of servers that are started here.
+func parsed(t testing.TB, dsn string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil || u.User == nil {
+		t.Skip("the DSN of the given server is no URL with a user")
+	}
+	return u
+}
+
 // at is a DSN with another address.
 func at(t testing.TB, dsn, address string) string {
 	t.Helper()
-	u, err := url.Parse(dsn)
-	require.NoError(t, err)
+	u := parsed(t, dsn)
 	u.Host = address
 	return u.String()
 }

@@ -154,8 +154,8 @@ type warmKey struct{}
 
 // Warm opens connections until n are idle.
 func (p *Pgx) Warm(ctx context.Context, n int) error {
-	if n > p.settings.MaxOpen {
-		return fmt.Errorf("warm %d connections: the pool has at most %d (raise MaxOpen or ask for fewer)", n, p.settings.MaxOpen)
+	if n < 0 || n > p.settings.MaxOpen {
+		return fmt.Errorf("warm %d connections: 0 to %d can be idle (ask for that, or raise MaxOpen)", n, p.settings.MaxOpen)
 	}
 	err := hold(context.WithValue(ctx, warmKey{}, true), n, func(ctx context.Context) (func(), error) {
 		c, err := p.pool.Acquire(ctx)

@@ -24,32 +24,36 @@ type measured interface {
 	Sample() postgres.Sample
 }
 
-// One server does for all of these, as starting it takes longer than most of them.
+// One server and one database do for all of these, as they take longer to make
+// than most of the tests.
 func TestBeforeARealServer(t *testing.T) {
 	server := servicetest.Postgres(t, services.PostgresOptions{MaxConnections: 40})
-	for name, test := range map[string]func(*testing.T, *services.Postgres){
+	dsn := fresh(t, server)
+	for name, test := range map[string]func(t *testing.T, server *services.Postgres, dsn string){
 		"BothKindsLookUpRowsAndCountWhatTheyDo":               bothKindsLookUpRowsAndCountWhatTheyDo,
 		"AWarmPoolDialsNoMore":                                aWarmPoolDialsNoMore,
 		"TheHistogramHasEachAcquisitionAndThoseWhoGaveUp":     theHistogramHasEachAcquisitionAndThoseWhoGaveUp,
 		"ATimeOutDuringAQueryIsOneAndCostsLibPQItsConnection": aTimeOutDuringAQueryIsOneAndCostsLibPQItsConnection,
 		"APoolGoesOnAfterItsServerRestarted":                  aPoolGoesOnAfterItsServerRestarted,
 		"AQueryOverALinkThatStallsEndsInTime":                 aQueryOverALinkThatStallsEndsInTime,
+		"AWatchedPoolTellsOfConnectionsThatItThrowsAway":      aWatchedPoolTellsOfConnectionsThatItThrowsAway,
 		"PrintingAPoolShowsNoPassword":                        printingAPoolShowsNoPassword,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, server) })
+		t.Run(name, func(t *testing.T) { test(t, server, dsn) })
 	}
 }
 
-func bothKindsLookUpRowsAndCountWhatTheyDo(t *testing.T, server *services.Postgres) {
-	dsn := fresh(t, server)
+func bothKindsLookUpRowsAndCountWhatTheyDo(t *testing.T, _ *services.Postgres, dsn string) {
+	assert.ErrorContains(t, postgres.Fill(t.Context(), dsn, rows), "already exists")
+	assert.ErrorContains(t, postgres.Fill(t.Context(), dsn, 0), "at least 1 is needed")
 	before := descriptors(t)
 	for _, k := range []postgres.Kind{postgres.NewKind(dsn, rows), postgres.NewPgxKind(dsn, rows)} {
 		t.Run(k.Name(), func(t *testing.T) {
 			ctx := t.Context()
 			_, err := k.Open(ctx, 0)
 			assert.ErrorContains(t, err, "at least 1 is needed")
-			_, err = k.Open(ctx, 1000)
-			assert.ErrorContains(t, err, "the server has only 37 connections")
+			_, err = k.Open(ctx, 1_000_000)
+			assert.ErrorContains(t, err, " connections for its clients")
 
 			opened, err := k.Open(ctx, 4)
 			require.NoError(t, err)
@@ -71,7 +75,8 @@ func bothKindsLookUpRowsAndCountWhatTheyDo(t *testing.T, server *services.Postgr
 
 			require.NoError(t, p.Warm(ctx, 2))
 			assert.GreaterOrEqual(t, p.Stats().Idle, 2)
-			assert.ErrorContains(t, p.Warm(ctx, 5), "warm 5 connections")
+			assert.ErrorContains(t, p.Warm(ctx, 5), "warm 5 connections: 0 to ")
+			assert.Error(t, p.Warm(ctx, -1))
 			t.Log(p.Sample())
 
 			require.NoError(t, p.Close())
@@ -82,8 +87,7 @@ func bothKindsLookUpRowsAndCountWhatTheyDo(t *testing.T, server *services.Postgr
 	assert.Eventually(t, func() bool { return descriptors(t) == before }, 10*time.Second, time.Millisecond, "descriptors were left open")
 }
 
-func aWarmPoolDialsNoMore(t *testing.T, server *services.Postgres) {
-	dsn := fresh(t, server)
+func aWarmPoolDialsNoMore(t *testing.T, _ *services.Postgres, dsn string) {
 	for name, p := range map[string]measured{
 		"lib/pq": open(t, dsn, postgres.Sized(8)).Lookups(rows),
 		"pgx":    openPgx(t, dsn, postgres.Sized(8)).Lookups(rows),
@@ -99,8 +103,7 @@ func aWarmPoolDialsNoMore(t *testing.T, server *services.Postgres) {
 	}
 }
 
-func theHistogramHasEachAcquisitionAndThoseWhoGaveUp(t *testing.T, server *services.Postgres) {
-	dsn := fresh(t, server)
+func theHistogramHasEachAcquisitionAndThoseWhoGaveUp(t *testing.T, _ *services.Postgres, dsn string) {
 	db, px := open(t, dsn, postgres.Sized(1)), openPgx(t, dsn, postgres.Sized(1))
 	for name, p := range map[string]struct {
 		measured
@@ -141,8 +144,7 @@ func theHistogramHasEachAcquisitionAndThoseWhoGaveUp(t *testing.T, server *servi
 	}
 }
 
-func aTimeOutDuringAQueryIsOneAndCostsLibPQItsConnection(t *testing.T, server *services.Postgres) {
-	dsn := fresh(t, server)
+func aTimeOutDuringAQueryIsOneAndCostsLibPQItsConnection(t *testing.T, _ *services.Postgres, dsn string) {
 	db := open(t, dsn, postgres.Sized(1))
 	for _, query := range []func(context.Context, string) error{db.Query, openPgx(t, dsn, postgres.Sized(1)).Query} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -157,8 +159,7 @@ func aTimeOutDuringAQueryIsOneAndCostsLibPQItsConnection(t *testing.T, server *s
 	assert.Zero(t, db.Stats().Timeouts, "it had a connection")
 }
 
-func aPoolGoesOnAfterItsServerRestarted(t *testing.T, server *services.Postgres) {
-	dsn := fresh(t, server)
+func aPoolGoesOnAfterItsServerRestarted(t *testing.T, server *services.Postgres, dsn string) {
 	db := open(t, dsn, postgres.Sized(8)).Lookups(rows)
 	require.NoError(t, db.Warm(t.Context(), 4))
 	if server.Info().Rung == services.Given {
@@ -170,10 +171,10 @@ func aPoolGoesOnAfterItsServerRestarted(t *testing.T, server *services.Postgres)
 	}
 }
 
-func printingAPoolShowsNoPassword(t *testing.T, server *services.Postgres) {
-	dsn := fresh(t, server)
-	password := strings.SplitN(strings.SplitN(dsn, "@", 2)[0], ":", 3)[2]
-	require.Len(t, password, 26)
+func printingAPoolShowsNoPassword(t *testing.T, _ *services.Postgres, dsn string) {
+	u := parsed(t, dsn)
+	password, _ := u.User.Password()
+	require.NotEmpty(t, password)
 	db, p := open(t, dsn, postgres.Sized(4)), openPgx(t, dsn, postgres.Sized(4))
 	for _, shown := range []any{db, p, db.Sample(), p.Sample(), db.Remarks(), p.Remarks()} {
 		for _, verb := range []string{"%v", "%+v", "%#v"} {
@@ -183,6 +184,45 @@ func printingAPoolShowsNoPassword(t *testing.T, server *services.Postgres) {
 	assert.Contains(t, db.String(), "lib/pq before PostgreSQL ")
 	assert.Contains(t, strings.Join(p.Remarks(), "\n"), "MaxIdle 2 is not heeded")
 	assert.Contains(t, strings.Join(p.Remarks(), "\n"), "IdleTime 10m0s is inert")
+}
+
+func aWatchedPoolTellsOfConnectionsThatItThrowsAway(t *testing.T, _ *services.Postgres, dsn string) {
+	for rule, s := range map[string]postgres.Settings{
+		postgres.RuleIdle:     {MaxOpen: 4, MaxIdle: 0},
+		postgres.RuleLifetime: {MaxOpen: 4, MaxIdle: 4, Lifetime: time.Millisecond},
+		postgres.RuleIdleTime: {MaxOpen: 4, MaxIdle: 4, IdleTime: time.Millisecond},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			db := open(t, dsn, s).Lookups(rows)
+			limits := postgres.DefaultLimits()
+			limits.Every, limits.Turnover = 5*time.Millisecond, 0
+			told := make(chan pools.Alert, 1)
+			m, err := db.Watch(t.Context(), limits, func(a pools.Alert) {
+				if a.Rule == rule {
+					select {
+					case told <- a:
+					default:
+					}
+				}
+			})
+			require.NoError(t, err)
+			defer m.Stop()
+			var alert pools.Alert
+			// Idle connections that are too old are looked for once a second.
+			require.Eventually(t, func() bool {
+				assert.NoError(t, db.Do(t.Context()))
+				select {
+				case alert = <-told:
+					return true
+				default:
+					return false
+				}
+			}, 10*time.Second, 2*time.Millisecond)
+			assert.Positive(t, alert.Value)
+			assert.Contains(t, alert.Cause, "opened anew")
+			assert.Contains(t, alert.Advice, "raise ")
+		})
+	}
 }
 
 // stall passes bytes between clients and a server until it is told to keep them.
@@ -247,11 +287,11 @@ func (s *stall) pass(to, from net.Conn) {
 	}
 }
 
-func aQueryOverALinkThatStallsEndsInTime(t *testing.T, server *services.Postgres) {
+func aQueryOverALinkThatStallsEndsInTime(t *testing.T, server *services.Postgres, dsn string) {
 	link := newStall(t, server.Info().Addr)
 	s := postgres.Sized(2)
 	s.ConnectTimeout = 500 * time.Millisecond
-	db := open(t, at(t, fresh(t, server), link.Addr().String()), s).Lookups(rows)
+	db := open(t, at(t, dsn, link.Addr().String()), s).Lookups(rows)
 	require.NoError(t, db.Do(t.Context()))
 
 	link.set(true)

@@ -1,0 +1,241 @@
+//go:build proof
+
+package postgres_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"netbench/internal/cpu"
+	"netbench/load"
+	"netbench/pools"
+	"netbench/pools/postgres"
+	"netbench/results"
+	"netbench/testenv"
+	"netbench/testenv/services"
+)
+
+var (
+	proofRounds = flag.Int("rounds", 24, "rounds of each comparison")
+	proofDocs   = flag.String("docs", filepath.Join("..", "..", "docs"), "where the tables go")
+)
+
+// Pools of different settings are driven in blocks, not in slices: a pool that
+// keeps half of its connections idle opens the others anew whenever its callers
+// come back, which slices of 100 ms would make a matter of every 100 ms. A pool
+// and itself watched are driven in slices, with all of its connections kept.
+const (
+	block        = 2 * time.Second
+	slicesARound = 10
+	slice        = 200 * time.Millisecond
+)
+
+// watchedAtMost is what watching may add to the CPU time of an operation.
+const watchedAtMost = 0.01
+
+// page is a document that grows section by section.
+type page struct{ strings.Builder }
+
+func (p *page) f(format string, a ...any) { fmt.Fprintf(p, format, a...) }
+
+// begin writes what each document says of the machine and the server.
+func (p *page) begin(t *testing.T, title, command string, server *services.Postgres, place testenv.Placement) {
+	t.Helper()
+	f, err := results.Collect(t.Context())
+	require.NoError(t, err)
+	p.f("# %s\n\nWritten by `%s` on %s: %s, %s/%s, %s, %d CPUs (%s), commit %.12s.\n",
+		title, command, f.Start.Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel, f.Commit)
+	where := "client and server share the CPUs"
+	if place.Disjoint {
+		where = fmt.Sprintf("the server on CPU %s, the client on %s", cpu.Format(place.Server), cpu.Format(place.Generator))
+	}
+	info := server.Info()
+	p.f("PostgreSQL %s, over TCP on loopback without TLS; %s. fsync=%s, synchronous_commit=%s, shared_buffers=%s, max_connections=%s.\n\n",
+		info.Version, where, info.Settings["fsync"], info.Settings["synchronous_commit"], info.Settings["shared_buffers"], info.Settings["max_connections"])
+}
+
+// write puts the document in its place.
+func (p *page) write(t *testing.T, file string) {
+	t.Helper()
+	t.Log("\n" + p.String())
+	require.NoError(t, os.MkdirAll(*proofDocs, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(*proofDocs, file), []byte(p.String()), 0o644))
+}
+
+// interval shows a ratio with its 95 % interval.
+func interval(r load.Ratio) string {
+	if r.N < 2 {
+		return fmt.Sprintf("%.3f", r.Mean)
+	}
+	return fmt.Sprintf("%.3f (%.3f to %.3f)", r.Mean, r.Lo, r.Hi)
+}
+
+// mean of a metric over rounds, geometric as the ratios are.
+func mean(metric func(*pools.Outcome) float64, rounds []*pools.Outcome) float64 {
+	var sum float64
+	for _, o := range rounds {
+		sum += math.Log(metric(o))
+	}
+	return math.Exp(sum / float64(len(rounds)))
+}
+
+// micros shows the p-th percentile of a histogram of nanoseconds.
+func micros(h *hdrhistogram.Histogram, p float64) string {
+	v, enough := percentile(h, p)
+	if !enough {
+		return "too few"
+	}
+	return fmt.Sprintf("%.0f µs", v/1e3)
+}
+
+// TestProofPostgresPool compares pools of several settings, a pool that is watched
+// with itself unwatched, and lib/pq with pgbench.
+func TestProofPostgresPool(t *testing.T) {
+	server, place := roomy(t)
+	var doc page
+	doc.begin(t, "PostgreSQL pools", "make proof-postgres-pool", server, place)
+	dsn := freshWith(t, server, manyRows)
+	t.Run("Settings", func(t *testing.T) { proveSettings(t, &doc, dsn) })
+	t.Run("Monitor", func(t *testing.T) { proveMonitor(t, &doc, dsn) })
+	t.Run("Pgbench", func(t *testing.T) { provePgbench(t, &doc, server, place) })
+	doc.write(t, "pool-postgres.md")
+}
+
+// proveSettings sets pools of several settings beside each other.
+func proveSettings(t *testing.T, doc *page, dsn string) {
+	var run []running
+	var names []contender
+	var arms []pools.Contender
+	for _, c := range contenders {
+		if c.absent != "" {
+			continue
+		}
+		p := c.start(t, dsn, manyRows)
+		_, err := pools.Drive(t.Context(), pools.Load{Workers: manyWorkers, For: 300 * time.Millisecond}, p.Do)
+		require.NoError(t, err)
+		p.ForgetWaits()
+		run, names, arms = append(run, p), append(names, c), append(arms, pools.Contender{Name: c.name, Do: p.Do})
+	}
+	dials := make([]int64, len(run))
+	for i, p := range run {
+		dials[i] = p.Stats().Dials
+	}
+	out, err := pools.Interleave(t.Context(), *proofRounds, 1, pools.Load{Workers: manyWorkers, For: block, Seed: 1}, arms...)
+	require.NoError(t, err)
+
+	doc.f("## Settings\n\nOne row of %d found by its primary key (the statement of `pgbench -S`, simple protocol), by %d\nworkers in a closed loop; %d rounds of a block of %v for each pool, in an order shuffled anew. Ratios\nare to the pool of two connections of the same driver, with 95 %% intervals. All kept is the recommended\npool with MaxIdle raised to MaxOpen. Library defaults are database/sql's: any number open, two kept idle.\nA wait is the time to get a connection. Between blocks a pool keeps MaxIdle connections, and opens the\nothers anew in the next.\n\n",
+		manyRows, manyWorkers, *proofRounds, block)
+	doc.f("| pool | req/s | ratio | client CPU/req | ratio | p50 | p99 | wait p50 | wait p99 | opened per 1000 |\n|---|---|---|---|---|---|---|---|---|---|\n")
+	for i, c := range names {
+		small := 0
+		for j, other := range names {
+			if other.pgx == c.pgx && other.settings == postgres.Sized(2) {
+				small = j
+			}
+		}
+		var done int64
+		latency := hdrhistogram.New(1, int64(10*time.Minute), 3)
+		for _, o := range out[i] {
+			require.NoError(t, o.First, c.name)
+			done += o.Done
+			require.Zero(t, latency.Merge(o.Latency), "samples were dropped")
+		}
+		waits := run[i].Waits()
+		doc.f("| %s | %.0f | %s | %.1f µs | %s | %s | %s | %s | %s | %.2f |\n",
+			strings.NewReplacer("driver=", "", "/pool=", ", ").Replace(c.name),
+			mean((*pools.Outcome).Rate, out[i]), interval(pools.RatioOf((*pools.Outcome).Rate, out[small], out[i])),
+			mean((*pools.Outcome).CPUPerOp, out[i])/1e3, interval(pools.RatioOf((*pools.Outcome).CPUPerOp, out[small], out[i])),
+			micros(latency, 50), micros(latency, 99), micros(waits, 50), micros(waits, 99),
+			1000*float64(run[i].Stats().Dials-dials[i])/float64(done))
+	}
+	doc.f("\nWhat is to be known of the settings:\n\n")
+	for i, p := range run {
+		for _, remark := range p.(interface{ Remarks() []string }).Remarks() {
+			doc.f("- %s: %s.\n", strings.NewReplacer("driver=", "", "/pool=", ", ").Replace(names[i].name), remark)
+		}
+	}
+	doc.f("\n")
+}
+
+// proveMonitor sets a pool beside itself watched.
+func proveMonitor(t *testing.T, doc *page, dsn string) {
+	p := open(t, dsn, keepAll()).Lookups(manyRows)
+	limits := postgres.DefaultLimits()
+	limits.Every = often
+	limits.Turnover = math.MaxFloat64
+	l := pools.Load{Workers: manyWorkers, For: slice}
+	drive := func(watched bool) *pools.Outcome {
+		if watched {
+			m, err := p.Watch(t.Context(), limits, func(pools.Alert) {})
+			require.NoError(t, err)
+			defer m.Stop()
+		}
+		o, err := pools.Drive(t.Context(), l, p.Do)
+		require.NoError(t, err)
+		require.NoError(t, o.First)
+		return o
+	}
+	drive(false)
+	var out [2][]*pools.Outcome
+	for range *proofRounds {
+		sums := [2]pools.Outcome{}
+		for i := range 2 * slicesARound {
+			arm := (i + i/2) % 2 // ABBA
+			o := drive(arm == 1)
+			sums[arm].Done += o.Done
+			sums[arm].CPU += o.CPU
+			sums[arm].Elapsed += o.Elapsed
+		}
+		for arm := range sums {
+			out[arm] = append(out[arm], &sums[arm])
+		}
+	}
+	// A sample alone, as the difference between the arms may be too small to see.
+	const samples = 100_000
+	before := cpu.Used()
+	for range samples {
+		_ = p.Sample()
+	}
+	each := float64(cpu.Used()-before) / samples
+	r := pools.RatioOf((*pools.Outcome).CPUPerOp, out[0], out[1])
+	verdict := "met"
+	if !(r.Hi < 1+watchedAtMost) {
+		verdict = "not shown by these rounds"
+	}
+	doc.f("## Watching\n\nThe recommended pool of lib/pq, all its connections kept idle, its monitor off and on in turn, %d rounds of 2 x %d slices of %v. It looks\nevery %v here, %.0f times as often as by default.\n\n", *proofRounds, slicesARound, slice, often, postgres.DefaultLimits().Every.Seconds()/often.Seconds())
+	doc.f("| monitor | client CPU/req | req/s |\n|---|---|---|\n")
+	for arm, name := range []string{"off", "on"} {
+		doc.f("| %s | %.1f µs | %.0f |\n", name, mean((*pools.Outcome).CPUPerOp, out[arm])/1e3, mean((*pools.Outcome).Rate, out[arm]))
+	}
+	doc.f("| ratio | %s | %s |\n\n", interval(r), interval(pools.RatioOf((*pools.Outcome).Rate, out[0], out[1])))
+	doc.f("Less than %.0f %% of client CPU: %s. A sample alone takes %.2f µs, so one every %v is %.1g of a CPU.\n\n",
+		100*watchedAtMost, verdict, each/1e3, postgres.DefaultLimits().Every, each/float64(postgres.DefaultLimits().Every))
+	assert.Less(t, each/float64(often), watchedAtMost, "of a CPU, at that interval")
+	assert.Less(t, r.Lo, 1+watchedAtMost, "watching costs more, beyond doubt")
+}
+
+// oneByOne drives arms in a shuffled order, once each in a round.
+func oneByOne(ctx context.Context, rounds int, shuffle func(int) []int, arms int, drive func(context.Context, int) (*pools.Outcome, error)) ([][]*pools.Outcome, error) {
+	out := make([][]*pools.Outcome, arms)
+	for range rounds {
+		for _, arm := range shuffle(arms) {
+			o, err := drive(ctx, arm)
+			if err != nil {
+				return nil, err
+			}
+			out[arm] = append(out[arm], o)
+		}
+	}
+	return out, nil
+}
