@@ -58,8 +58,8 @@ func FactLine(key, value string) string {
 }
 
 // ConfigLine is like [FactLine] for something that makes results incomparable:
-// benchstat shows a table for each value. An in-process stand-in for a data base
-// says so by it. It holds for the results that follow; an empty value ends it.
+// benchstat shows a table for each value. [StandInLine] makes one for a service
+// that is not itself. It holds for the results that follow; an empty value ends it.
 func ConfigLine(key, value string) string {
 	return strings.TrimSpace(streamPrefix + "config: " + factKey(key) + ": " + oneLine(value))
 }

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -55,6 +56,25 @@ func BenchmarkMonitor(b *testing.B) {
 		b.ReportMetric(cpu/float64(b.N), "gen-cpu-ns/op")
 		b.ReportMetric(0, "ns/op") // an iteration is a fixed time
 	})
+}
+
+// What one sample of the monitor takes, with its judgement.
+func BenchmarkSample(b *testing.B) { benchmarkSample(b, benchServer(b)) }
+
+func benchmarkSample(b *testing.B, r *services.Redis) {
+	p, err := redis.Open(context.Background(), r.Options(), redis.Recommended())
+	require.NoError(b, err)
+	defer p.Close()
+	require.NoError(b, p.Warm(context.Background(), 10))
+	limits, before := redis.RecommendedLimits(), p.Detail()
+	b.ReportAllocs()
+	for b.Loop() {
+		now := p.Detail()
+		if alerts := limits.Judge(before, now, time.Second); len(alerts) > 0 {
+			b.Fatal(alerts)
+		}
+		before = now
+	}
 }
 
 // contender is a named pool.

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"netbench/pools"
 	"netbench/pools/redis"
+	"netbench/testenv/faults"
 )
 
 // hold takes n connections of the pool and gives them back when free is called.
@@ -209,4 +211,44 @@ func meddle(c goredis.Cmder) {
 	if get, ok := c.(*goredis.StringCmd); ok && c.Name() == "get" && !errors.Is(get.Err(), goredis.Nil) {
 		get.SetVal("another")
 	}
+}
+
+func TestAStalledConnectionEndsCallsAtTheirDeadlineAndIsReplaced(t *testing.T) {
+	o := server(t).Options()
+	stream, err := faults.New(t.Context(), o.Addr)
+	require.NoError(t, err)
+	t.Cleanup(stream.Close)
+	o.Addr = stream.Addr()
+	s := onDemand(3)
+	s.ReadTimeout, s.Retries = time.Minute, 0
+	p := open(t, o, s)
+	require.NoError(t, p.Warm(t.Context(), 3))
+	stream.Stall()
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		assert.ErrorIs(t, p.Do(ctx), os.ErrDeadlineExceeded)
+		cancel()
+	}
+	d := p.Detail()
+	assert.Equal(t, uint32(3), d.Main.Stale, "a reply that comes late would be taken for another's")
+	assert.Zero(t, d.Main.Total)
+	stream.Heal()
+	require.NoError(t, p.Do(t.Context()))
+	assert.Equal(t, int64(4), p.Stats().Dials)
+}
+
+func TestConnectionsThatWereCutAreFoundOutBeforeTheyAreUsed(t *testing.T) {
+	o := server(t).Options()
+	stream, err := faults.New(t.Context(), o.Addr)
+	require.NoError(t, err)
+	t.Cleanup(stream.Close)
+	o.Addr = stream.Addr()
+	s := onDemand(3)
+	s.Retries = 0
+	p := open(t, o, s)
+	require.NoError(t, p.Warm(t.Context(), 3))
+	stream.Reset()
+	stream.Heal()
+	require.NoError(t, p.Do(t.Context()), "no call is repeated here")
+	assert.Positive(t, p.Detail().Main.Stale)
 }

@@ -53,6 +53,7 @@ func TestProofRedisPool(t *testing.T) {
 	}
 	var doc strings.Builder
 	head(t, &doc, r, rounds)
+	standard(t, &doc, r)
 	sizes(t, &doc, r, rounds)
 	depths(t, &doc, r, rounds)
 	watched(t, &doc, r, rounds)
@@ -112,6 +113,37 @@ func mean(metric func(*pools.Outcome) float64, os []*pools.Outcome) float64 {
 		sum += metric(o)
 	}
 	return sum / float64(len(os))
+}
+
+// standard runs the standard workload once at each depth.
+func standard(t *testing.T, doc *strings.Builder, r *services.Redis) {
+	fmt.Fprint(doc, `
+## The workload once
+
+100 goroutines x 1000 x (SET + GET) by the recommended pool, each value verified.
+
+| depth | commands/s | round trip p50 | p99 | failed SET / GET | time-outs | missing | wrong | hits / misses / waits, main | hits / misses, pipelines |
+|---|---|---|---|---|---|---|---|---|---|
+`)
+	for _, depth := range []int{0, 1, 10, 100} {
+		p := open(t, r.Options(), redis.Recommended())
+		w := redis.StandardWorkload()
+		w.Depth = depth
+		tally, err := p.Run(t.Context(), w)
+		require.NoError(t, err)
+		assert.Zero(t, tally.Failed(), "%v: %v", tally, tally.First)
+		assert.Equal(t, int64(2*w.Pairs), tally.Commands())
+		d := p.Detail()
+		name := strconv.Itoa(depth)
+		if depth == 0 {
+			name = "no pipeline"
+		}
+		fmt.Fprintf(doc, "| %s | %.0f | %v | %v | %d / %d | %d | %d | %d | %d / %d / %d | %d / %d |\n", name, tally.Rate(),
+			time.Duration(tally.RoundTrips.ValueAtPercentile(50)).Round(time.Microsecond),
+			time.Duration(tally.RoundTrips.ValueAtPercentile(99)).Round(time.Microsecond),
+			tally.SetErrors, tally.GetErrors, tally.PoolTimeouts, tally.Missing, tally.Wrong,
+			d.Main.Hits, d.Main.Misses, d.Main.Waits, d.Pipeline.Hits, d.Pipeline.Misses)
+	}
 }
 
 // sizes sets pools of several sizes beside each other.
@@ -192,13 +224,14 @@ func ratio(a, b []*pools.Outcome, ofA, ofB func(*pools.Outcome) float64) load.Ra
 // watched sets the monitor on beside off.
 func watched(t *testing.T, doc *strings.Builder, r *services.Redis, rounds int) {
 	c := monitorCost(t, r, rounds, 2*proofSlices, proofSlice)
+	sample := testing.Benchmark(func(b *testing.B) { benchmarkSample(b, r) })
 	fmt.Fprintf(doc, `
 ## The monitor
 
 On and off in turns on one pool, sampling each %v, which is 3000 times as often as
 recommended: CPU per operation on / off %s, in %d rounds.
-Required: within %.0f %%.
-`, monitorEvery, interval(c.ratio), c.ratio.N, 100*mostMonitorCost)
+Required: within %.0f %%. A sample and its judgement take %v.
+`, monitorEvery, interval(c.ratio), c.ratio.N, 100*mostMonitorCost, time.Duration(sample.NsPerOp()))
 	assert.InDelta(t, 1, c.ratio.Mean, mostMonitorCost)
 }
 

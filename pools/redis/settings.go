@@ -6,6 +6,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // Settings are those of a pool. Unlike in the driver, 0 never stands for another
@@ -159,6 +160,12 @@ func (s Settings) on(base *goredis.Options) *goredis.Options {
 	// Without it a caller's deadline ends its wait for a connection, but not
 	// its wait for the reply.
 	o.ContextTimeoutEnabled = true
+	if o.MaintNotificationsConfig == nil {
+		// Only some hosted servers announce maintenance. Asking costs each new
+		// connection a round trip, and version 9.23 notes a refusal in options
+		// that the connections share, without a lock that they share.
+		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	}
 	return &o
 }
 
