@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -356,6 +357,7 @@ func TestRealConnectionsAreSwept(t *testing.T) {
 	})
 	defer serving.Wait()
 	defer l.Close()
+	before := descriptors(t)
 	r, err := Sweep(t.Context(), Plan{
 		Kind: echoKind{l.Addr().String()}, Sizes: []int{1, 3}, Concurrency: []int{4},
 		Rounds: 2, Slice: 50 * time.Millisecond, Warm: 5 * time.Millisecond,
@@ -368,4 +370,16 @@ func TestRealConnectionsAreSwept(t *testing.T) {
 		assert.Zero(t, *p.Dials)
 		assert.Positive(t, p.ClientCPUPerOp)
 	}
+	assert.Eventually(t, func() bool { return descriptors(t) == before }, 10*time.Second, time.Millisecond, "descriptors were left open")
+}
+
+// descriptors that this process has open.
+func descriptors(t testing.TB) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Logf("no descriptors are counted: %v", err)
+		return 0
+	}
+	return len(list)
 }
