@@ -24,7 +24,8 @@ type Pool interface {
 	// was not closed by it.
 	Do(ctx context.Context) error
 
-	// Warm opens connections until n are idle, n at most the pool's size.
+	// Warm opens connections until n are idle, n at most the pool's size. A
+	// pool whose settings keep fewer idle refuses more of them; see WarmUp.
 	Warm(ctx context.Context, n int) error
 
 	// Stats is a snapshot; it waits for nothing.

@@ -9,6 +9,7 @@ func commands() []Command {
 		serveCommand(),
 		memoryCommand(),
 		raceCommand(),
+		poolCommand(),
 		gateCommand(),
 		selftestCommand(),
 		bisectCommand(),
