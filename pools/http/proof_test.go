@@ -24,7 +24,7 @@ import (
 // How long the proof measures: about six minutes with these, of which half is for
 // the cost of the monitor.
 var (
-	proofRounds = flag.Int("pool-rounds", 12, "rounds of each comparison")
+	proofRounds = flag.Int("pool-rounds", 24, "rounds of each comparison")
 	proofSlices = flag.Int("pool-slices", 6, "slices of each contender in a round")
 	proofSlice  = flag.Duration("pool-slice", 250*time.Millisecond, "length of a slice")
 	proofOut    = flag.String("pool-out", filepath.Join("..", "..", "docs", "pool-http.md"), "file to write")
