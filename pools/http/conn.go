@@ -27,6 +27,9 @@ func (t *tracked) end() {
 		t.counts.mu.Lock()
 		defer t.counts.mu.Unlock()
 		t.host.open--
+		if !t.used {
+			t.counts.sum.Unused++
+		}
 		delete(t.counts.conns, t)
 	})
 }

@@ -36,6 +36,7 @@ type Stats struct {
 	HandshakesFailed int64
 
 	Discarded int64 // connections that had served a request well and were closed, as a rule because there were idle ones enough
+	Unused    int64 // connections that were closed before any request was given them: another's came first, or TLS failed
 	Undrained int64 // bodies that were closed with so much unread that the connection was lost
 
 	Open, InUse, Idle int    // connections now; those in a TLS handshake are Open only
@@ -78,7 +79,8 @@ func (s *Stats) Sub(earlier *Stats) Stats {
 		{&d.Got, earlier.Got}, {&d.Reused, earlier.Reused}, {&d.Waits, earlier.Waits}, {&d.Queued, earlier.Queued},
 		{&d.Timeouts, earlier.Timeouts}, {&d.Dials, earlier.Dials}, {&d.DialsFailed, earlier.DialsFailed},
 		{&d.Handshakes, earlier.Handshakes}, {&d.HandshakesFailed, earlier.HandshakesFailed},
-		{&d.Discarded, earlier.Discarded}, {&d.Undrained, earlier.Undrained},
+		{&d.Discarded, earlier.Discarded}, {&d.Unused, earlier.Unused},
+		{&d.Undrained, earlier.Undrained},
 	} {
 		*c.now -= c.then
 	}

@@ -99,11 +99,13 @@ func (c *Client) deadline(req *nethttp.Request, now time.Time) time.Time {
 // CloseIdleConnections is called by that of http.Client.
 func (r counter) CloseIdleConnections() { r.c.transport.CloseIdleConnections() }
 
-// getConn is called again when the transport tries another connection, as the one
+// getConn comes right after RoundTrip has begun, and is called again when the transport tries another connection, as the one
 // it had was closed by the server in that moment.
 func (x *exchange) getConn(string) {
-	x.release()
-	x.asked, x.got = time.Now(), false
+	if x.got {
+		x.release()
+		x.asked, x.got = time.Now(), false
+	}
 }
 
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,21 +136,42 @@ func TestTheDefaultTransportDialsMuchMoreThanTheRecommendedAtAHundredAtOnce(t *t
 	to := startTCP(t, nil)
 	dials := map[string]float64{}
 	for _, c := range contenders(t, to) {
-		_, err := pools.Drive(t.Context(), pools.Load{Workers: 100, For: 200 * time.Millisecond}, c.do)
-		require.NoError(t, err)
-		before := c.client.Stats()
-		o, err := pools.Drive(t.Context(), pools.Load{Workers: 100, For: 500 * time.Millisecond}, c.do)
+		// Counted from when all are under way: those 30 of its 50 connections that
+		// the recommended one closes between two loads are not what this is about.
+		var before httppool.Stats
+		var begun atomic.Int64
+		o, err := pools.Drive(t.Context(), pools.Load{Workers: 100, For: 700 * time.Millisecond}, func(ctx context.Context) error {
+			if begun.Add(1) == 500 {
+				before = c.client.Stats()
+			}
+			return c.do(ctx)
+		})
 		require.NoError(t, err)
 		require.NoError(t, o.First, c.name)
+		require.Greater(t, begun.Load(), int64(600), "the machine is too busy for any conclusion")
 		now := c.client.Stats()
 		d := now.Sub(&before)
 		dials[c.name], _ = d.Per1000(d.Dials)
-		t.Logf("%s: %d requests, %.1f dials per 1000", c.name, d.Requests, dials[c.name])
+		t.Logf("%s: %d requests, %.1f dials per 1000, %d discarded, %d unused", c.name, d.Requests, dials[c.name], d.Discarded, d.Unused)
+		told := map[string]string{}
+		for _, a := range httppool.RecommendedLimits().Judge(before, now, o.Elapsed) {
+			told[a.Rule] = a.Cause
+		}
+		switch c.name {
+		case "recommended":
+			assert.NotContains(t, told, "reuse")
+			assert.Contains(t, told["waits"], "more than the 50 connections that MaxConnsPerHost permits")
+		case "default":
+			assert.Contains(t, told["dials"], "MaxIdleConnsPerHost keeps 2")
+		case "one-idle":
+			assert.Contains(t, told["dials"], "MaxIdleConnsPerHost keeps 1")
+		case "no-keep-alive":
+			assert.Contains(t, told["dials"], "DisableKeepAlives")
+			assert.InDelta(t, d.Requests, d.Dials, 100, "one each, but for those under way at the first snapshot")
+		}
 	}
-	// 20 of 50 connections may go at the end of the load, which has many requests.
-	assert.Less(t, dials["recommended"], 20.0)
 	assert.Greater(t, dials["default"], 5*dials["recommended"])
-	assert.InDelta(t, 1000, dials["no-keep-alive"], 50)
+	assert.Positive(t, dials["default"])
 }
 
 func TestNoDescriptorIsLeftOpen(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	nethttp "net/http"
@@ -69,6 +70,7 @@ var tlsServer = proc.Role{Name: "tls-server", Run: func(ctx context.Context, ch 
 		Handler:           routes(),
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}},
 		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0), // of clients that hang up
 		Protocols:         new(nethttp.Protocols),
 	}
 	s.Protocols.SetHTTP1(true)

@@ -68,7 +68,7 @@ func (l Limits) Judge(before, now Stats, within time.Duration) []pools.Alert {
 		})
 	}
 	if l.Waits > 0 && d.Waits > l.Waits {
-		cause, advice := d.whyWaited(busiest, inUse)
+		cause, advice := d.whyWaited(busiest)
 		alerts = append(alerts, pools.Alert{
 			Rule: "waits", Value: float64(d.Waits), Limit: float64(l.Waits), Unit: "waits",
 			Cause: cause, Advice: advice,
@@ -105,17 +105,15 @@ func (s *Stats) busiest(within time.Duration) (addr string, share float64) {
 	return addr, share
 }
 
-// nearlyFull is the share of a pool in use from which waiting is put down to its
-// size. It is below 1 as a connection is in nobody's use while it is handed on.
-const nearlyFull = 0.7
-
-// whyWaited says what requests waited for, from what happened in an interval.
-func (s *Stats) whyWaited(busiest string, inUse float64) (cause, advice string) {
-	if inUse < nearlyFull {
+// whyWaited says what requests waited for, from what happened in an interval. Who
+// finds no connection makes the transport dial one, unless the host has as many as
+// it may: many more waits than dials have that reason only.
+func (s *Stats) whyWaited(busiest string) (cause, advice string) {
+	if s.MaxPerHost == 0 || s.Dials+s.DialsFailed > s.Waits/2 {
 		return s.whyDialled()
 	}
-	return fmt.Sprintf("the %d connections that MaxConnsPerHost permits to %s were in use, and %d requests waited for another to end, %v on average",
-			s.MaxPerHost, busiest, s.Queued, (s.Waited / time.Duration(max(1, s.Waits))).Round(time.Microsecond)),
+	return fmt.Sprintf("requests wanted more than the %d connections that MaxConnsPerHost permits to a host (%s has most in use): %d waited for another to end, %d gave up, %v on average",
+			s.MaxPerHost, busiest, s.Queued, s.Timeouts, (s.Waited / time.Duration(max(1, s.Waits))).Round(time.Microsecond)),
 		"raise MaxConnsPerHost with MaxIdleConnsPerHost, or make fewer requests at once"
 }
 
@@ -123,12 +121,14 @@ func (s *Stats) whyWaited(busiest string, inUse float64) (cause, advice string) 
 // happened in an interval.
 func (s *Stats) whyDialled() (cause, advice string) {
 	most := max(1, s.Dials/2)
+	unused := max(0, s.Unused-s.HandshakesFailed)
 	switch {
 	case !s.KeepAlives:
 		return fmt.Sprintf("%d connections were opened for %d requests, as DisableKeepAlives lets each serve one only", s.Dials, s.Requests),
 			"switch keep-alives on"
-	case s.Discarded >= most:
-		return fmt.Sprintf("%d connections were opened and %d closed that had served well, as MaxIdleConnsPerHost keeps %d", s.Dials, s.Discarded, s.MaxIdlePerHost),
+	case s.Discarded+unused >= most:
+		return fmt.Sprintf("%d connections were opened, and closed were %d that had served well and %d that nobody needed at that moment, as MaxIdleConnsPerHost keeps %d",
+				s.Dials, s.Discarded, unused, s.MaxIdlePerHost),
 			"raise MaxIdleConnsPerHost to the number of requests made at once"
 	case s.Undrained >= most:
 		return fmt.Sprintf("%d connections were opened and %d lost with replies that were closed unread", s.Dials, s.Undrained),

@@ -30,8 +30,8 @@ func TestJudgingNamesRuleCauseAndAdvice(t *testing.T) {
 		"all is well":               {now: stats{KeepAlives: true, MaxPerHost: 50, Got: 1000, Requests: 1000, Reused: 950, Dials: 20, Waits: 100, Hosts: full(40)}},
 		"too few requests to judge": {now: stats{KeepAlives: true, Got: 99, Requests: 99}},
 		"idle limit": {
-			now:   stats{KeepAlives: true, MaxIdlePerHost: 2, Got: 1000, Requests: 1000, Reused: 500, Dials: 500, Discarded: 480, Waits: 101},
-			rules: []string{"reuse", "waits", "dials"}, cause: "500 connections were opened and 480 closed that had served well, as MaxIdleConnsPerHost keeps 2",
+			now:   stats{KeepAlives: true, MaxIdlePerHost: 2, Got: 1000, Requests: 1000, Reused: 500, Dials: 500, Discarded: 300, Unused: 180, Waits: 101},
+			rules: []string{"reuse", "waits", "dials"}, cause: "500 connections were opened, and closed were 300 that had served well and 180 that nobody needed at that moment, as MaxIdleConnsPerHost keeps 2",
 			advice: "raise MaxIdleConnsPerHost",
 		},
 		"no keep-alive": {
@@ -46,13 +46,17 @@ func TestJudgingNamesRuleCauseAndAdvice(t *testing.T) {
 			now:   stats{KeepAlives: true, Got: 1000, Requests: 1000, Dials: 200, Reused: 800},
 			rules: []string{"reuse", "dials"}, cause: "200 connections were opened for 1000 requests", advice: "whether the server",
 		},
+		"TLS fails": {
+			now:   stats{KeepAlives: true, Requests: 500, Dials: 500, Unused: 500, HandshakesFailed: 500, Waits: 500},
+			rules: []string{"waits", "dials"}, cause: "500 failed in TLS's handshake", advice: "see the errors",
+		},
 		"nothing can be opened": {
 			now:   stats{KeepAlives: true, Requests: 500, DialsFailed: 500, Waits: 500},
 			rules: []string{"waits"}, cause: "500 connections could not be opened", advice: "see the errors",
 		},
 		"too small": {
 			now:   stats{KeepAlives: true, MaxPerHost: 50, Got: 1000, Requests: 1000, Reused: 1000, Waits: 500, Queued: 500, Waited: time.Second, Hosts: full(49)},
-			rules: []string{"waits", "in-use"}, cause: "the 50 connections that MaxConnsPerHost permits to h:80 were in use, and 500 requests waited for another to end, 2ms on average",
+			rules: []string{"waits", "in-use"}, cause: "requests wanted more than the 50 connections that MaxConnsPerHost permits to a host (h:80 has most in use): 500 waited for another to end, 0 gave up, 2ms on average",
 			advice: "raise MaxConnsPerHost",
 		},
 		"nearly all in use": {
@@ -162,12 +166,12 @@ func TestTheMonitorNamesTheCauseWithinTwoSamplesAndIsSilentAfterwards(t *testing
 			s, _ := m.Last()
 			assert.Positive(t, s.Requests)
 
-			// The sample under way may still see the load; those after it must not.
+			// The next sample may still see the load, and its alerts come after it.
 			over := func() int { _, n := m.Last(); return n }
 			n := over()
-			require.Eventually(t, func() bool { return over() >= n+1 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return over() >= n+2 }, 10*time.Second, time.Millisecond)
 			told := len(heard.since(0))
-			require.Eventually(t, func() bool { return over() >= n+3 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return over() >= n+4 }, 10*time.Second, time.Millisecond)
 			assert.Empty(t, heard.since(told))
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/internal/cpu"
+	"netbench/load"
 	"netbench/pools"
 	httppool "netbench/pools/http"
 )
@@ -145,4 +146,19 @@ func join(all, more [][]*pools.Outcome) [][]*pools.Outcome {
 		all[i] = append(all[i], more[i]...)
 	}
 	return all
+}
+
+// cost is a comparison of two of them by client CPU time for each request.
+type cost struct {
+	name, about string
+	load.Ratio
+}
+
+// costs compares what inTurn did with what watched returned.
+func costs(out [][]*pools.Outcome) []cost {
+	perOp := (*pools.Outcome).CPUPerOp
+	return []cost{
+		{"counting", "counted / plain transport", pools.RatioOf(perOp, out[0], out[1])},
+		{"monitor", "monitor on / off", pools.RatioOf(perOp, out[1], out[2])},
+	}
 }

@@ -1,0 +1,146 @@
+//go:build proof
+
+package httppool_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"netbench/internal/cpu"
+	"netbench/load"
+	"netbench/pools"
+	httppool "netbench/pools/http"
+	"netbench/results"
+)
+
+// How long the proof measures: about six minutes with these, of which half is for
+// the cost of the monitor.
+var (
+	proofRounds = flag.Int("pool-rounds", 24, "rounds of each comparison")
+	proofSlices = flag.Int("pool-slices", 6, "slices of each contender in a round")
+	proofSlice  = flag.Duration("pool-slice", 250*time.Millisecond, "length of a slice")
+	proofOut    = flag.String("pool-out", filepath.Join("..", "..", "docs", "pool-http.md"), "file to write")
+)
+
+// monitorLimit is what the monitor may add to the client's CPU time by request.
+const monitorLimit = 0.01
+
+// TestProofHTTPPool sets the recommended settings beside the default transport at
+// 100 requests at once, and the client with its monitor beside the one without.
+func TestProofHTTPPool(t *testing.T) {
+	var doc strings.Builder
+	began := time.Now()
+	f, err := results.Collect(t.Context())
+	require.NoError(t, err)
+	place := placed(t)
+	fmt.Fprintf(&doc, `# The HTTP pool beside the default transport
+
+    go test -tags proof -run '^TestProofHTTPPool$' -timeout 30m ./pools/http
+
+wrote this on %s with %s for
+%s/%s on %s, %d CPUs (%s).
+Server on CPU %s, client on CPU %s; HTTP/1.1, GET of 13 bytes, %d requests at once in a
+closed loop; %d rounds of %d slices of %v each, in an order that is shuffled anew.
+Ratios are geometric means over rounds with 95 %% intervals. The client's CPU by request
+judges; the rate is that of this client and this server, one CPU each, and informs.
+
+## Recommended settings and default transport
+
+The recommended ones have at most 50 connections to a host and keep 20; the default
+transport has no limit and keeps 2.
+
+`, began.UTC().Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel,
+		cpu.Format(place.Server), cpu.Format(place.Generator), atOnce, *proofRounds, *proofSlices, *proofSlice)
+
+	var table, ratios, monitor strings.Builder
+	for _, protocol := range []string{"tcp", "tls"} {
+		to := over(t, protocol)
+		beside(t, protocol, to, &table, &ratios)
+		for _, r := range costs(inTurn(t, *proofRounds, *proofSlices, *proofSlice, watched(t, to))) {
+			fmt.Fprintf(&monitor, "| %s | %s | %s |\n", protocol, r.about, cells(r.Ratio))
+			if r.name == "monitor" {
+				assert.Less(t, r.Mean, 1+monitorLimit, "%s: the monitor costs too much: %v", protocol, r.Ratio)
+			}
+		}
+	}
+	doc.WriteString(`| over | transport | req/s | p50 | p99 | client CPU/request | dials/1000 | handshakes/1000 | reused | wait p99 |
+|---|---|---|---|---|---|---|---|---|---|
+` + table.String() + `
+| over | recommended / default | ratio | 95 % interval | sd of a round |
+|---|---|---|---|---|
+` + ratios.String() + fmt.Sprintf(`
+## What counting and watching cost
+
+Client CPU time by request. The monitor samples once a second and at the beginning of
+each slice. Required: the monitor adds less than %.0f %%. A plain transport has the same
+settings and an http.Client with Timeout.
+
+| over | comparison | ratio | 95 %% interval | sd of a round |
+|---|---|---|---|---|
+`, 100*monitorLimit) + monitor.String())
+	t.Log("\n" + doc.String())
+	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
+	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
+}
+
+// beside compares the first two contenders.
+func beside(t *testing.T, protocol string, to target, table, ratios *strings.Builder) {
+	t.Helper()
+	two := contenders(t, to)[:2]
+	var before [2]httppool.Stats
+	for i, c := range two {
+		_, err := pools.Drive(t.Context(), pools.Load{Workers: atOnce, For: 500 * time.Millisecond}, c.do)
+		require.NoError(t, err)
+		before[i] = c.client.Stats()
+	}
+	out, err := pools.Interleave(t.Context(), *proofRounds, *proofSlices, pools.Load{Workers: atOnce, For: *proofSlice, Seed: 1},
+		pools.Contender{Name: two[0].name, Do: two[0].do}, pools.Contender{Name: two[1].name, Do: two[1].do})
+	require.NoError(t, err)
+	for i, c := range two {
+		var all pools.Outcome
+		for _, o := range out[i] {
+			require.NoError(t, o.First, c.name)
+			all.Done += o.Done
+			all.Elapsed += o.Elapsed
+			all.CPU += o.CPU
+			if all.Latency == nil {
+				all.Latency = o.Latency
+			} else {
+				all.Latency.Merge(o.Latency)
+			}
+		}
+		now := c.client.Stats()
+		d := now.Sub(&before[i])
+		dials, _ := d.Per1000(d.Dials)
+		handshakes, _ := d.Per1000(d.Handshakes)
+		reuse, _ := d.ReuseShare()
+		wait, _ := d.Wait.Quantile(0.99)
+		fmt.Fprintf(table, "| %s | %s | %.0f | %.2f ms | %.2f ms | %.1f µs | %.1f | %.1f | %.1f %% | %.2f ms |\n", protocol, c.name,
+			all.Rate(), ms(all.P(50)), ms(all.P(99)), all.CPUPerOp()/1e3, dials, handshakes, 100*reuse, ms(wait))
+	}
+	for _, m := range []struct {
+		name string
+		of   func(*pools.Outcome) float64
+	}{
+		{"requests per second", (*pools.Outcome).Rate},
+		{"client CPU by request", (*pools.Outcome).CPUPerOp},
+		{"p99", func(o *pools.Outcome) float64 { return float64(o.P(99)) }},
+	} {
+		fmt.Fprintf(ratios, "| %s | %s | %s |\n", protocol, m.name, cells(pools.RatioOf(m.of, out[1], out[0])))
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// cells are a ratio in a table.
+func cells(r load.Ratio) string {
+	return fmt.Sprintf("%.4f | %.4f to %.4f | %.2f %%", r.Mean, r.Lo, r.Hi, 100*r.SD)
+}
