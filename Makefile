@@ -4,7 +4,7 @@ GO        ?= go
 BENCH     ?= .
 TIME      ?= 1s
 COUNT     ?= 3
-PKGS      ?= ./models/goroutine ./models/reactor
+PKGS      ?= ./models/goroutine ./models/reactor ./pools/...
 RUNS      ?= results/runs
 ROUNDS    ?= 12
 MODELS    ?= all,recommended
@@ -14,7 +14,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -103,6 +103,21 @@ proof-gate: build ## tier proof: how often the gate errs, over an hour; writes d
 
 proof-bisect: ## tier proof: the commit that made it slower is found among others, five minutes
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofBisect' ./cmd/netbench/internal/cli
+
+proof-pool-http: ## tier proof: HTTP's recommended pool beside the default one; writes docs/pool-http.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofHTTPPool' ./pools/http
+
+proof-pool-postgres: ## tier proof: PostgreSQL's pools, beside pgbench; writes docs/pool-postgres.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofPostgresPool' ./pools/postgres
+
+proof-incident: ## tier proof: a pool too small, and what its monitor says; writes docs/incident-postgres.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofIncident' ./pools/postgres
+
+proof-pool-redis: ## tier proof: Redis' pools, beside redis-benchmark; writes docs/pool-redis.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofRedisPool' ./pools/redis
+
+proof-strategies: ## tier proof: lazy, warmed and checked pools; writes docs/pool-strategies.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofStrategies' ./pools/strategies
 
 proof-link: ## tier proof: what ping and iperf3 see of a shaped link; writes docs/link.md
 	$(GO) test -tags proof -count=1 -v -run '^TestProof' ./testenv/link

@@ -15,11 +15,12 @@ import (
 	"netbench/internal/leftover"
 	"netbench/load"
 	"netbench/testenv"
+	"netbench/testenv/containers"
 )
 
 func main() {
 	// A child that this binary starts of itself goes no further than this.
-	testenv.Main(cli.Models(), load.Role())
+	testenv.Main(cli.Models(), append(containers.Use(), load.Role())...)
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
