@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // exitOrphan is the exit status of a child that lost its parent. Nobody is left
@@ -90,7 +92,12 @@ func (ch *Channel) Handle(op string, f func(ctx context.Context, arg json.RawMes
 
 // Orphaned makes f the last that this process does if its parent goes away. It is
 // not called where the kernel kills the child with its parent: [Options.Untied].
+// From there on this process outlives what it writes to its standard error, which
+// was a pipe to the parent.
 func (ch *Channel) Orphaned(f func()) {
+	// A broken pipe there would end a Go program that is not told of the signal. It
+	// is not ignored, as programs that this one starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.orphaned = f

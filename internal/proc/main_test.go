@@ -27,6 +27,7 @@ import (
 // Environment that makes a child of these tests misbehave before Main.
 const (
 	envFirstLine = "PROC_TEST_FIRST_LINE" // written to the control channel instead of a hello
+	envWill      = "PROC_TEST_WILL"       // file that an orphan makes
 	envNoTie     = "PROC_TEST_NO_TIE"     // its children are tied by the pipe alone
 )
 
@@ -90,6 +91,20 @@ var testRoles = []Role{
 		return errors.New("this role refuses")
 	}},
 	{Name: "middle", Run: middle},
+	{Name: "talkative", Run: func(ctx context.Context, ch *Channel, _ json.RawMessage) error {
+		ch.Orphaned(func() {
+			for range 10 {
+				fmt.Fprintln(os.Stderr, "my parent is gone")
+				fmt.Fprintln(os.Stdout, "and nobody hears it")
+			}
+			_ = os.WriteFile(os.Getenv(envWill), nil, 0o600) // its absence fails the test
+		})
+		if err := ch.Ready(nil); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	}},
 }
 
 type workerInfo struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -62,6 +63,24 @@ func TestChildGoesWithAKilledParent(t *testing.T) {
 			<-mid.Done()
 		})
 	}
+}
+
+// TestAnOrphanDoesItsLastAlsoIfItWritesToNobody: its standard error and output are
+// pipes that broke with the parent.
+func TestAnOrphanDoesItsLastAlsoIfItWritesToNobody(t *testing.T) {
+	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	defer func() { require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) }()
+	leaveNothing(t)
+	will := filepath.Join(t.TempDir(), "will")
+	mid := start(t, Options{Role: "middle", Env: []string{envWill + "=" + will}, Spec: Options{Role: "talkative", Untied: true}})
+	var pid int
+	require.NoError(t, json.Unmarshal(mid.Info(), &pid))
+	require.NoError(t, mid.Kill())
+	var status unix.WaitStatus
+	_, err := unix.Wait4(pid, &status, 0, nil)
+	require.NoError(t, err)
+	assert.Equal(t, exitOrphan, status.ExitStatus(), "it ended by itself")
+	assert.FileExists(t, will)
 }
 
 // ended waits for the end of the process behind a pidfd, which then becomes
