@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"netbench/internal/cpu"
+	"netbench/internal/gitenv"
 	"netbench/internal/leftover"
 	"netbench/internal/proc"
 	"netbench/testenv"
@@ -173,7 +174,7 @@ func (b *builder) open(dir string) error {
 	}
 	top, err := b.git(dir, "rev-parse", "--show-toplevel")
 	if err != nil {
-		return badInput("%s is not in a git repository: %v (run in a checkout, or give -base-bin and -head-bin)", dir, err)
+		return badInput("%s is not in a git repository: %v (run in a checkout of netbench, or let gate compare two binaries by -base-bin and -head-bin)", dir, err)
 	}
 	b.top = top
 	if b.prefix, err = b.module(dir); err != nil {
@@ -302,7 +303,7 @@ func (b *builder) build(name, tree, link string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", append(args, "-o", program, "./cmd/netbench")...)
 	cmd.Dir = filepath.Join(tree, b.prefix)
 	// What it leaves behind when it is killed is removed with everything else.
-	cmd.Env = append(os.Environ(), "GOWORK=off", "PWD="+cmd.Dir, "GOTMPDIR="+b.tmp)
+	cmd.Env = gitenv.Environ("GOWORK=off", "PWD="+cmd.Dir, "GOTMPDIR="+b.tmp)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.WaitDelay = 10 * time.Second
@@ -321,7 +322,7 @@ func (b *builder) build(name, tree, link string) (string, error) {
 func (b *builder) git(dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(b.ctx, "git", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
+	cmd.Env = gitenv.Environ("GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	cmd.WaitDelay = time.Second

@@ -134,14 +134,17 @@ func (s *bisection) run(ctx context.Context) (*Bisected, error) {
 	cell := s.Cells[0]
 	s.out = Bisected{Row: cell.Name, Unit: cell.Metrics[0].Unit, Candidates: []Commit{}, Steps: []Step{}}
 	last := len(s.line) - 1
-	s.Log(fmt.Sprintf("%d commits; first from one end to the other", last))
+	s.Log(fmt.Sprintf("commits after good: %d; first from one end to the other", last))
 	total, verdict, why, err := s.compare(ctx, 0, last, s.Rules)
 	if err != nil {
 		return &s.out, err
 	}
 	s.out.Total = total
 	if verdict != Fail {
-		return &s.out, fmt.Errorf("%s %s: %w is shown from %s to %s: the gate says %s (%s)", s.out.Row, s.out.Unit, ErrNoSlowdown, s.Good, s.Bad, verdict, why)
+		if why != "" {
+			why = " (" + why + ")"
+		}
+		return &s.out, fmt.Errorf("%s %s: %w is shown from %s to %s: the gate says %s%s", s.out.Row, s.out.Unit, ErrNoSlowdown, s.Good, s.Bad, verdict, why)
 	}
 	s.Log(fmt.Sprintf("%s %s is worse by %s in all", s.out.Row, s.out.Unit, percent(*total.Effect)))
 	rules := s.Rules.halfway(cell.Metrics[0].Kind, *total.Effect)

@@ -137,7 +137,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	if need := o.Rules.leastRounds(o.gating()); o.Rounds < need {
-		o.Log(fmt.Sprintf("warning: with %d rounds and %d rows that judge no slowdown fails, however large (%d rounds or more are needed)", o.Rounds, o.gating(), need))
+		o.Log(fmt.Sprintf("warning: no slowdown fails, however large: rounds %d, rows that judge %d (at least %d rounds are needed)", o.Rounds, o.gating(), need))
 	}
 	began := time.Now()
 	for round := range o.Rounds {

@@ -27,6 +27,7 @@ func (r *SelfReport) tables() []table {
 	real := table{
 		title: "Real servers",
 		note: fmt.Sprintf("Gates of %d rounds each of %s. Seen is the mean over all rounds; sd is that of one round. "+
+			"The canary runs in the gates of A/A alone, so the others are never unfit because of it. "+
 			"One round of extra work cost %.2f ns in the calibration. The p99 of paced rows, which informs unless it is told to judge, is not among it.", r.Rounds, r.Row, r.SpinCost),
 		head: []string{"head is", "extra work", "gates", "fail", "pass", "inconclusive", "unfit", "failing share", "inconclusive share", "slower by, seen", "sd", "effects of gates"},
 	}

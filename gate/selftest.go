@@ -25,6 +25,7 @@ const (
 	promisedPower        = 0.95 // at 5 %
 	promisedInconclusive = 0.05
 	promisedSD           = 0.03 // of a round, real
+	promisedRounds       = 150  // of each kind
 
 	calibrationRounds = 8
 	calibrationSpin   = 400
@@ -280,12 +281,16 @@ func (r *SelfReport) promises() []Promise {
 				"simulated: one of ten rows slower by 5 %% is found, at least %.0f %%", 100*promisedPower)
 		}
 	}
+	if len(r.Real) > 0 {
+		rounds := len(r.Real[0].Gates) * r.Rounds
+		keep(rounds >= promisedRounds, fmt.Sprint(rounds), "real: at least %d rounds of each kind", promisedRounds)
+	}
 	for _, e := range r.Real {
 		failed := fmt.Sprintf("%d of %d gates failed", e.Count(Fail), len(e.Gates))
 		switch {
 		case e.Name == "A/A":
-			keep(e.Count(Fail) == 0, failed, "real: no gate of a program against itself fails")
-			keep(e.SD <= promisedSD, fmt.Sprintf("%.2f %% over %d rounds", 100*e.SD, e.N),
+			keep(e.Count(Fail) == 0 && e.Count(Unfit) < len(e.Gates), failed, "real: no gate of a program against itself fails")
+			keep(e.N > 1 && e.SD <= promisedSD, fmt.Sprintf("%.2f %% over %d rounds", 100*e.SD, e.N),
 				"real: standard deviation of a round at most %.0f %%", 100*promisedSD)
 		case e.Made == 0.10:
 			keep(e.Count(Fail) == len(e.Gates), failed, "real: each gate of a program against itself with 10 %% more work fails")

@@ -2,6 +2,7 @@ package pools_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,11 +21,12 @@ type total struct{ waits int64 }
 
 func TestAMonitorJudgesWhatHappenedWithinTheIntervalOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		now := total{waits: 1_000_000}
+		var waits atomic.Int64
+		waits.Store(1_000_000)
 		var alerts []pools.Alert
 		m, err := pools.Watch(t.Context(), pools.Watching[total]{
 			Every: time.Second,
-			Read:  func() total { return now },
+			Read:  func() total { return total{waits: waits.Load()} },
 			Judge: func(before, now total, within time.Duration) []pools.Alert {
 				if n := now.waits - before.waits; n > 100 {
 					return []pools.Alert{{Rule: "waits", Value: float64(n), Limit: 100, Unit: "waits"}}
@@ -39,7 +41,7 @@ func TestAMonitorJudgesWhatHappenedWithinTheIntervalOnly(t *testing.T) {
 		synctest.Wait()
 		assert.Empty(t, alerts, "a large total is no news")
 
-		now.waits += 101
+		waits.Add(101)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Len(t, alerts, 1)
@@ -51,7 +53,7 @@ func TestAMonitorJudgesWhatHappenedWithinTheIntervalOnly(t *testing.T) {
 		m.Stop()
 		assert.Len(t, alerts, 1, "what is over is not told again")
 		last, samples := m.Last()
-		assert.Equal(t, now, last)
+		assert.Equal(t, total{waits: waits.Load()}, last)
 		assert.Equal(t, 4, samples, "the first at the start, then one each second")
 	})
 }

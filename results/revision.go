@@ -2,10 +2,11 @@ package results
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
+
+	"netbench/internal/gitenv"
 )
 
 // revision asks git for the commit of the checkout in dir and whether anything
@@ -20,7 +21,7 @@ func revision(ctx context.Context, dir string) (commit string, dirty *bool) {
 		cmd.Dir = dir
 		// Without it, status takes a lock to refresh the index, which disturbs
 		// whoever works in the same checkout.
-		cmd.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0")
+		cmd.Env = gitenv.Environ("GIT_OPTIONAL_LOCKS=0")
 		cmd.WaitDelay = time.Second
 		out, err := cmd.Output()
 		return strings.TrimSpace(string(out)), err == nil

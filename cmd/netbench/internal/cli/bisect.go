@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"netbench/gate"
+	"netbench/internal/leftover"
 	"netbench/results"
 	"netbench/testenv"
 )
@@ -55,6 +56,7 @@ func (f *bisectFlags) run(ctx context.Context, _ []string, s Streams) (int, erro
 	if err != nil {
 		return results.ExitBadInput, err
 	}
+	defer leftover.Owe()() // further interrupts wait until servers have ended, and what is known is told
 	if err := testenv.PinSelf(o.Place.Generator); err != nil {
 		return results.ExitUndecided, err
 	}
@@ -63,7 +65,7 @@ func (f *bisectFlags) run(ctx context.Context, _ []string, s Streams) (int, erro
 		o.Log(note)
 	}
 	r, err := gate.RunBisect(ctx, o)
-	if err != nil && r != nil && len(r.Candidates) > 0 { // what is known is not lost
+	if err != nil && r != nil && (len(r.Candidates) > 0 || f.asJSON && r.Total.Effect != nil) { // what is known is not lost
 		if e := f.show(s.Out, r, false); e != nil {
 			return results.ExitUndecided, errors.Join(err, e)
 		}

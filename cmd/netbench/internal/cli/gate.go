@@ -13,6 +13,7 @@ import (
 
 	"netbench/gate"
 	"netbench/internal/cpu"
+	"netbench/internal/leftover"
 	"netbench/results"
 	"netbench/testenv"
 )
@@ -115,6 +116,7 @@ func (f *gateFlags) run(ctx context.Context, flags *flag.FlagSet, s Streams) (in
 	if err != nil {
 		return results.ExitBadInput, err
 	}
+	defer leftover.Owe()() // further interrupts wait until servers have ended, and what is known is told
 	page, err := createWhole(f.page)
 	if err != nil {
 		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)

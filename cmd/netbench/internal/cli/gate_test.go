@@ -95,6 +95,7 @@ func TestBadInputOfAGateIsOneLine(t *testing.T) {
 		"no time":              {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "tcp://{addr}", "-start-timeout", "-1s"}, "-start-timeout is -1s"},
 		"a name":               {[]string{"-base-cmd", "x {addr}", "-head-cmd", "x {addr}", "-url", "http://no.such.host.invalid:80/{addr}"}, "want {addr} as its host and port"},
 		"samples":              {[]string{"-base-bin", self, "-head-bin", self, "-samples", filepath.Join(ended, "x")}, "-samples: "},
+		"page":                 {[]string{"-base-bin", self, "-head-bin", self, "-markdown", dir}, "is a directory"},
 		"an ended waiver":      {[]string{"-base-bin", self, "-waivers", ended}, "ended on 2020-01-01"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -189,7 +190,7 @@ func TestACommandThatStartsForOneRowOnlyIsHeldAgainstIt(t *testing.T) {
 		"-conns", "10", "-size", "64", "-judge", "cpu+p99", "-rounds", "2", "-slice", "10ms", "-slices", "4")
 	assert.Equal(t, results.ExitFailed, exit, "%s%s", out, stderr)
 	assert.Contains(t, out, "head cannot serve it")
-	assert.Contains(t, stderr, "with 2 rounds and 2 rows that judge no slowdown fails")
+	assert.Contains(t, stderr, "no slowdown fails, however large: rounds 2, rows that judge 2")
 }
 
 // checkout makes a repository with one commit of these files, enters it, and
@@ -278,6 +279,23 @@ func TestAGateLeavesTheCheckoutAsItWas(t *testing.T) {
 		assert.Contains(t, stderr, tc.want)
 		nothingLeft(t, git, temporary)
 	}
+}
+
+// A hook of git is told by variables which index the commit is made from.
+func TestAGateInAHookLeavesTheIndexAsItWas(t *testing.T) {
+	git, temporary := checkout(t, map[string]string{"go.mod": "module m\n\ngo 1.26\n", "a": "1"})
+	require.NoError(t, os.WriteFile("a", []byte("2"), 0o600))
+	git("commit", "-qam", "b")
+	dir, err := os.Getwd()
+	require.NoError(t, err)
+	t.Setenv("GIT_DIR", filepath.Join(dir, ".git"))
+	t.Setenv("GIT_WORK_TREE", dir)
+	t.Setenv("GIT_INDEX_FILE", filepath.Join(dir, ".git", "index"))
+	exit, _, stderr := netbench(t, t.Context(), "gate", "-base", "HEAD~1")
+	assert.Equal(t, results.ExitBadInput, exit)
+	assert.Contains(t, stderr, "base does not build")
+	assert.Empty(t, git("status", "--porcelain"))
+	nothingLeft(t, git, temporary)
 }
 
 func TestAnInterruptWhileAnArmIsBuiltLeavesNothing(t *testing.T) {

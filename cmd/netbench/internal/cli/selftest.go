@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"netbench/gate"
+	"netbench/internal/leftover"
 	"netbench/results"
 	"netbench/testenv"
 )
@@ -61,6 +62,7 @@ func (f *selftestFlags) run(ctx context.Context, command string, s Streams) (int
 	if err != nil {
 		return results.ExitBadInput, err
 	}
+	defer leftover.Owe()() // further interrupts wait until servers have ended, and what is known is told
 	page, err := createWhole(f.page)
 	if err != nil {
 		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
@@ -92,7 +94,12 @@ func (f *selftestFlags) run(ctx context.Context, command string, s Streams) (int
 	case err != nil:
 		return results.ExitUndecided, err
 	}
-	err = page.commit(func(w io.Writer) error {
+	if f.asJSON {
+		err = printJSON(s.Out, r)
+	} else {
+		err = r.Print(s.Out)
+	}
+	failed := page.commit(func(w io.Writer) error {
 		host, err := results.Collect(ctx)
 		if err != nil {
 			return err
@@ -101,13 +108,8 @@ func (f *selftestFlags) run(ctx context.Context, command string, s Streams) (int
 			host.Start.Format(time.DateOnly), host.GoVersion, host.GOOS, host.GOARCH, host.Kernel, host.CPUs, host.CPUModel)
 		return r.Markdown(w)
 	})
-	if err != nil {
-		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
-	}
-	if f.asJSON {
-		err = printJSON(s.Out, r)
-	} else {
-		err = r.Print(s.Out)
+	if failed != nil {
+		return results.ExitUndecided, errors.Join(err, fmt.Errorf("-markdown: %w", failed))
 	}
 	if !r.Kept() {
 		return results.ExitFailed, err

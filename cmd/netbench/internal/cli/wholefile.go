@@ -23,6 +23,9 @@ func createWhole(name string) (*wholeFile, error) {
 	if name == "" {
 		return &wholeFile{}, nil
 	}
+	if there, err := os.Stat(name); err == nil && there.IsDir() {
+		return nil, fmt.Errorf("%s is a directory (give a file)", name)
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".tmp*")
 	if err != nil {
 		return nil, fmt.Errorf("no file can be made in directory %s: %w", filepath.Dir(name), err)
