@@ -124,7 +124,7 @@ func TestANoisySweepRatherSaysNothingThanWhatIsWrong(t *testing.T) {
 	for range sweeps {
 		rates := [3][]float64{}
 		for range 6 {
-			for i, mean := range []float64{92, 100, 100} {
+			for i, mean := range []float64{94, 100, 100} {
 				rates[i] = append(rates[i], mean*math.Exp(random.NormFloat64()*0.05))
 			}
 		}
@@ -138,8 +138,9 @@ func TestANoisySweepRatherSaysNothingThanWhatIsWrong(t *testing.T) {
 			refused++
 		}
 	}
-	assert.Less(t, taken, sweeps*25/1000, "a size that costs 8 %%")
-	assert.Less(t, refused, sweeps*35/1000, "a size that costs nothing")
+	// 2.5 % of them, and three standard deviations of so many sweeps.
+	assert.Less(t, taken, sweeps*36/1000, "a size that costs 6 %%")
+	assert.Less(t, refused, sweeps*36/1000, "a size that costs nothing")
 	assert.Positive(t, silent)
 }
 
