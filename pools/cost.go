@@ -11,8 +11,8 @@ import (
 // Cost is what something costs that can be switched on beside a pool, such as a
 // monitor.
 type Cost struct {
-	Off, On []*Outcome // by round
-	load.Ratio         // of this process's CPU time by call, on over off
+	Off, On    []*Outcome // by round
+	load.Ratio            // of this process's CPU time by call, on over off
 }
 
 // Verdicts of [Cost.Below].

@@ -51,7 +51,7 @@ func BenchmarkMonitor(b *testing.B) {
 		}
 		b.ReportMetric(c.Mean, "cpu-on/off")
 		b.ReportMetric(pools.Merge(c.On).CPUPerOp()/2, "client-cpu-ns/op") // a call is two commands
-		b.ReportMetric(0, "ns/op") // an iteration is a fixed time
+		b.ReportMetric(0, "ns/op")                                         // an iteration is a fixed time
 	})
 }
 
