@@ -16,8 +16,8 @@ const (
 	// pullStall is how long it may take without any progress.
 	pullStall = 10 * time.Second
 
-	// buildTimeout bounds the making of the image of a server, of one file.
-	buildTimeout = 2 * time.Minute
+	// imageTimeout bounds the making of the image of a server, of one file.
+	imageTimeout = 2 * time.Minute
 )
 
 // inspectTimeout bounds the engine's answer whether it has an image: one that told of

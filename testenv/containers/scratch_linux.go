@@ -94,7 +94,7 @@ func imageOf(ctx context.Context, c *client.Client, binary []byte, name string) 
 	if err != nil {
 		return fail(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, buildTimeout)
+	ctx, cancel := context.WithTimeout(ctx, imageTimeout)
 	defer cancel()
 	res, err := c.ImageBuild(ctx, source, client.ImageBuildOptions{
 		Tags: []string{image}, Labels: map[string]string{scratchLabel: "1"}, Remove: true, ForceRemove: true,

@@ -71,6 +71,7 @@ func TestPoolMarksMiniredisAsAStandIn(t *testing.T) {
 	unpinned(t)
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv(services.EnvRedis, "")
+	t.Setenv("DOCKER_HOST", "unix:///nowhere")
 	_, out, stderr := netbench(t, t.Context(), sweepOf("redis")...)
 	assert.Contains(t, out, "STAND-IN: this is not the real service", stderr)
 }
