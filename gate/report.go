@@ -193,8 +193,14 @@ func (t *track) why(m Metric) string {
 			if m.Limited && !s.Saturated() {
 				return ": the server was not the limit of " + t.names[i]
 			}
-			if _, ok := m.Read(s); !ok && len(s.Reasons) > 0 {
+			if _, ok := m.Read(s); ok {
+				continue
+			}
+			switch {
+			case len(s.Reasons) > 0:
 				return ": " + t.names[i] + ": " + s.Reasons[0]
+			case m.Kind == Tail && s.Latency != nil:
+				return fmt.Sprintf(": %s: %d latencies are too few for it (longer rounds, or a higher rate)", t.names[i], s.Latency.Count)
 			}
 		}
 	}

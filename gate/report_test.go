@@ -306,6 +306,16 @@ func TestRowsThatNobodyCanCountDoNotJudge(t *testing.T) {
 	assert.Equal(t, Inconclusive, judgeOf(x).Verdict)
 }
 
+func TestATailOfTooFewLatenciesSaysSo(t *testing.T) {
+	x := made("OwnOpen", p99, around(1, 15, 1e6, 0.01), around(2, 15, 1e6, 0.01))
+	for _, r := range x.rounds {
+		for _, s := range r.Samples {
+			s.Latency = &load.Quantiles{Count: 700}
+		}
+	}
+	assert.Equal(t, "15 of 15 rounds have no value: base: 700 latencies are too few for it (longer rounds, or a higher rate)", judgeOf(x).Rows[0].Warnings[0])
+}
+
 func TestNothingJudgedIsNoPass(t *testing.T) {
 	x := made("Echo", gating(serverCPU), nil, nil)
 	x.absent = "head cannot serve it"

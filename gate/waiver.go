@@ -15,6 +15,7 @@ type Waiver struct {
 	Name   string    // of the row's load
 	Unit   string
 	Reason string
+	Place  string // where it is written, FILE:LINE
 }
 
 // ReadWaivers reads a file of waivers, one a line:
@@ -32,8 +33,9 @@ func ReadWaivers(r io.Reader, file string, now time.Time) ([]Waiver, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
+		place := fmt.Sprintf("%s:%d", file, number)
 		bad := func(format string, args ...any) error {
-			return badInput("%s:%d: %s", file, number, fmt.Sprintf(format, args...))
+			return badInput("%s: %s", place, fmt.Sprintf(format, args...))
 		}
 		fields := strings.Fields(line)
 		if len(fields) < 4 {
@@ -46,7 +48,7 @@ func ReadWaivers(r io.Reader, file string, now time.Time) ([]Waiver, error) {
 		if now.UTC().Format(time.DateOnly) > until.Format(time.DateOnly) {
 			return nil, bad("the waiver of %s %s ended on %s (mend the row, or give the waiver another date)", fields[1], fields[2], fields[0])
 		}
-		w := Waiver{Until: until, Name: fields[1], Unit: fields[2], Reason: strings.Join(fields[3:], " ")}
+		w := Waiver{Until: until, Name: fields[1], Unit: fields[2], Reason: strings.Join(fields[3:], " "), Place: place}
 		if slices.ContainsFunc(all, w.sameRow) {
 			return nil, bad("%s %s is waived twice", w.Name, w.Unit)
 		}
@@ -68,7 +70,7 @@ func CheckWaivers(all []Waiver, cells []Cell) error {
 			return c.Name == w.Name && slices.ContainsFunc(c.Metrics, func(m Metric) bool { return m.Unit == w.Unit && m.Gates })
 		})
 		if !known {
-			return badInput("a waiver is of %s %s, which is not a row that gates (netbench gate -list prints them)", w.Name, w.Unit)
+			return badInput("%s: %s %s is not a row that gates (netbench gate -list prints them)", w.Place, w.Name, w.Unit)
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ func TestWaiversAreReadByLine(t *testing.T) {
 	all, err := ReadWaivers(strings.NewReader("# why\n\n 2026-11-21 Echo/conns=1 req/s  it is   worth it\n2027-01-01 Echo/conns=1 p99-ns x\n"), "w", day)
 	require.NoError(t, err)
 	require.Len(t, all, 2)
-	assert.Equal(t, Waiver{time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), "Echo/conns=1", "req/s", "it is worth it"}, all[0])
+	assert.Equal(t, Waiver{time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), "Echo/conns=1", "req/s", "it is worth it", "w:3"}, all[0])
 }
 
 func TestWaiversThatHideOrMeanNothingAreErrors(t *testing.T) {
@@ -38,5 +38,7 @@ func TestAWaiverOfNoRowIsAnError(t *testing.T) {
 	cells[0].Name = "Echo"
 	require.NoError(t, CheckWaivers([]Waiver{{Name: "Echo", Unit: "server-cpu-ns/op"}}, cells))
 	require.ErrorIs(t, CheckWaivers([]Waiver{{Name: "Echo", Unit: "req/s"}}, cells), ErrInput, "it does not gate")
-	require.ErrorIs(t, CheckWaivers([]Waiver{{Name: "Ech", Unit: "server-cpu-ns/op"}}, cells), ErrInput)
+	err := CheckWaivers([]Waiver{{Name: "Ech", Unit: "server-cpu-ns/op", Place: "w:7"}}, cells)
+	require.ErrorIs(t, err, ErrInput)
+	assert.ErrorContains(t, err, "w:7: Ech server-cpu-ns/op is not a row that gates")
 }
