@@ -265,7 +265,7 @@ func TestAWaiverMayBeOfARowThatIsNotDriven(t *testing.T) {
 	assert.Contains(t, stderr, "head: ", "it gets as far as to the arms")
 	assert.NotContains(t, stderr, "waiver")
 	_, _, stderr = netbench(t, t.Context(), append([]string{"gate"}, write("HTTP/model=moon/conns=1")...)...)
-	assert.Contains(t, stderr, "which is not a row that gates")
+	assert.Contains(t, stderr, "waivers:1: HTTP/model=moon/conns=1 server-cpu-ns/op is not a row that gates")
 }
 
 func TestAGateLeavesTheCheckoutAsItWas(t *testing.T) {
