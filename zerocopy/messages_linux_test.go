@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -138,8 +139,7 @@ func exchange(t testing.TB, near, far *net.TCPConn, count int, within time.Durat
 	if err != nil {
 		_ = near.Close() // or the receiver would wait
 	}
-	require.NoError(t, <-checked)
-	require.NoError(t, err)
+	require.NoError(t, errors.Join(err, <-checked))
 	require.GreaterOrEqual(t, counts.Sent, uint64(count))
 	return counts
 }

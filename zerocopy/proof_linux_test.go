@@ -53,7 +53,7 @@ type contender struct {
 
 // sample is what a contender did in a round.
 type sample struct {
-	bytes, calls int64
+	bytes        int64
 	elapsed, cpu time.Duration
 }
 
