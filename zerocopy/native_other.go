@@ -15,13 +15,17 @@ func absent(what string) error {
 }
 
 // newNativeSender fails on this system.
-func newNativeSender(_ *net.TCPConn, way Way) (Sender, error) { return nil, absent("way " + way.String()) }
+func newNativeSender(_ *net.TCPConn, way Way) (Sender, error) {
+	return nil, absent("way " + way.String())
+}
 
 // ZeroCopyConn sends by MSG_ZEROCOPY. This system does not have it.
 type ZeroCopyConn struct{}
 
 // NewZeroCopyConn fails on this system.
-func NewZeroCopyConn(*net.TCPConn, int, int) (*ZeroCopyConn, error) { return nil, absent("MSG_ZEROCOPY") }
+func NewZeroCopyConn(*net.TCPConn, int, int) (*ZeroCopyConn, error) {
+	return nil, absent("MSG_ZEROCOPY")
+}
 
 // Message is a buffer of a [ZeroCopyConn].
 type Message struct {
