@@ -156,6 +156,7 @@ func TestTenThousandMessagesArriveThoughBuffersAreOverwrittenOnCompletion(t *tes
 func TestABufferThatIsOverwrittenTooEarlyIsNoticed(t *testing.T) {
 	closesAll(t)
 	near, far := pair(t)
+	require.NoError(t, far.SetReadBuffer(64<<10)) // whatever the host's default is
 	const n = 256 << 10
 	z, err := NewZeroCopyConn(near, 1, n)
 	require.NoError(t, err)
@@ -180,6 +181,7 @@ func TestABufferThatIsOverwrittenTooEarlyIsNoticed(t *testing.T) {
 func TestTakeWaitsForACompletion(t *testing.T) {
 	closesAll(t)
 	near, far := pair(t)
+	require.NoError(t, far.SetReadBuffer(64<<10)) // whatever the host's default is
 	const n = 256 << 10
 	z, err := NewZeroCopyConn(near, 1, n)
 	require.NoError(t, err)

@@ -105,7 +105,7 @@ func StartFileServer(ctx context.Context, config ProcessConfig) (*ServerProcess,
 func (p *ServerProcess) Addr() string { return p.info.Addr }
 
 // blockedLimit bounds the wait for a server to be blocked after its last answer.
-const blockedLimit = 200 * time.Millisecond
+const blockedLimit = 2 * time.Second
 
 // ErrStillRunning is wrapped by the error of a [ServerProcess.CPU] that saw no moment
 // at which the server was blocked.

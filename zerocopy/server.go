@@ -20,6 +20,12 @@ type ServerConfig struct {
 	// which lets it grow.
 	SendBuffer int `json:"send_buffer,omitempty"`
 
+	// Congestion is TCP_CONGESTION of each connection, for instance "reno"; "" leaves
+	// it to the kernel. One that paces, as bbr does, arms a timer for almost every
+	// packet, which can cost more than the copies that this package is about. Needs
+	// Linux.
+	Congestion string `json:"congestion,omitempty"`
+
 	// IdleTimeout bounds the time until a request has come; 0 means 5 minutes.
 	IdleTimeout time.Duration `json:"idle_timeout,omitempty"`
 }
@@ -68,6 +74,11 @@ func NewFileServer(config ServerConfig) (*FileServer, error) {
 		return nil, fmt.Errorf("serve %s: IdleTimeout is %v (want a time, or 0 for %v)", config.File, config.IdleTimeout, defaultIdle)
 	case config.IdleTimeout == 0:
 		config.IdleTimeout = defaultIdle
+	}
+	if config.Congestion != "" {
+		if err := checkCongestion(config.Congestion); err != nil {
+			return nil, fmt.Errorf("serve %s: %w", config.File, err)
+		}
 	}
 	return &FileServer{
 		config: config, closed: make(chan struct{}),
@@ -184,6 +195,11 @@ func (s *FileServer) Close() error {
 func (s *FileServer) session(conn *net.TCPConn) (err error) {
 	if s.config.SendBuffer > 0 {
 		if err := conn.SetWriteBuffer(s.config.SendBuffer); err != nil {
+			return err
+		}
+	}
+	if s.config.Congestion != "" {
+		if err := setCongestion(conn, s.config.Congestion); err != nil {
 			return err
 		}
 	}
