@@ -42,12 +42,12 @@ func remote(t testing.TB, n int64) *ServerProcess {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "material")
 	require.NoError(t, WriteMaterial(path, 1, n))
-	return remoteOf(t, path)
+	return remoteOf(t, ServerConfig{File: path})
 }
 
-func remoteOf(t testing.TB, path string) *ServerProcess {
+func remoteOf(t testing.TB, config ServerConfig) *ServerProcess {
 	t.Helper()
-	p, err := StartFileServer(context.Background(), ProcessConfig{Server: ServerConfig{File: path}, CPUs: placed(t).Server})
+	p, err := StartFileServer(context.Background(), ProcessConfig{Server: config, CPUs: placed(t).Server})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Kill()) })
 	return p

@@ -46,20 +46,6 @@ type variant struct {
 
 func (v variant) String() string { return fmt.Sprintf("%v with %s", v.way, v.congestion) }
 
-// unpaced is a congestion control that every kernel has and that does not pace.
-const unpaced = "reno"
-
-// congestions are those to compare: the host's own, and one that does not pace.
-func congestions(t *testing.T) []string {
-	t.Helper()
-	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
-	require.NoError(t, err)
-	if own := strings.TrimSpace(string(text)); own != unpaced {
-		return []string{own, unpaced}
-	}
-	return []string{unpaced}
-}
-
 // variants are ways under each congestion control.
 func variants(t *testing.T, ways ...Way) (all []variant) {
 	t.Helper()
@@ -94,11 +80,7 @@ func contenders(t *testing.T, path string, n int64, round int, of []variant) []c
 	want := MaterialSum(1, n)
 	for i := range of {
 		k := (i + round) % len(of)
-		p, err := StartFileServer(t.Context(), ProcessConfig{
-			Server: ServerConfig{File: path, Congestion: of[k].congestion}, CPUs: placed(t).Server,
-		})
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = p.Kill() }) // which may have been done
+		p := remoteOf(t, ServerConfig{File: path, Congestion: of[k].congestion})
 		c, err := DialFileServer(t.Context(), p.Addr())
 		require.NoError(t, err)
 		verify(t, c, of[k].way, n, want)

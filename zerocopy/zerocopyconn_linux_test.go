@@ -324,3 +324,34 @@ func TestALimitThatAllowsNoNoticeAtAllIsAnError(t *testing.T) {
 	assert.Contains(t, err.Error(), "optmem_max")
 	assert.Zero(t, z.Counts().Sent)
 }
+
+// Nobody reads the error queue between these sends, so the kernel merges its notices,
+// and each send is counted once all the same.
+func TestNoticesThatTheKernelMergedCountEachSend(t *testing.T) {
+	closesAll(t)
+	near, far := pair(t)
+	const size, count = 100, 8
+	z, err := NewZeroCopyConn(near, count, size)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, z.Close()) })
+	want := make([]byte, count*size)
+	_, _ = io.ReadFull(Material(9), want)
+	for i := range count {
+		m, err := z.Take()
+		require.NoError(t, err)
+		copy(m.Bytes, want[i*size:])
+		sent, err := z.Send(m, size)
+		require.NoError(t, err)
+		require.Equal(t, size, sent)
+	}
+	require.Zero(t, z.Counts().Notices, "notices were read though no buffer was missing")
+	got := make([]byte, len(want))
+	_, err = io.ReadFull(far, got)
+	require.NoError(t, err)
+	same(t, want, got)
+	require.NoError(t, settled(z))
+	counts := z.Counts()
+	assert.Equal(t, uint64(count), counts.Sent)
+	assert.Equal(t, uint64(count), counts.Completed)
+	assert.Less(t, counts.Notices, counts.Sent, "the kernel merged nothing")
+}
