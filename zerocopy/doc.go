@@ -46,6 +46,13 @@
 // receiver are separate processes when they are measured; [FileClient] is its client
 // and [StartFileServer] starts it in a process of its own.
 //
+// # Congestion control
+//
+// Over loopback, where copying is all that there is to save, the congestion control can
+// weigh more than the way: bbr paces, which is a timer for almost every packet, and cost
+// more on one host than the copies that sendfile saves. So comparisons are made under
+// the host's own and under one that does not pace, too: [ServerConfig], docs/zerocopy.md.
+//
 // # A file that changes
 //
 // All ways but those with a buffer send what is in the file when the bytes leave,
