@@ -34,6 +34,7 @@ var Units = []Unit{
 	{"MB/s", Higher, "bytes/s", "application bytes moved per second"},
 	{"ns/op", Lower, "time/op", "time per operation; only reported where an operation is one request"},
 	{"server-cpu-ns/op", Lower, "server cpu/op", "CPU time of the server's whole process tree per request"},
+	{"server-cpu-ns/KiB", Lower, "server cpu/KiB", "CPU time of the server's whole process tree per 1,024 application bytes moved"},
 	{"p50-ns", Lower, "p50", "median latency, from the due time in an open loop"},
 	{"p90-ns", Lower, "", "90th percentile of latency, from 100 samples"},
 	{"p99-ns", Lower, "p99", "99th percentile of latency, from 1,000 samples"},
@@ -46,6 +47,7 @@ var Units = []Unit{
 	{"service-p50-ns", Lower, "", "median service time, from the actual send"},
 	{"service-p99-ns", Lower, "", "99th percentile of service time, from the actual send"},
 	{"syscalls/op", Lower, "syscalls/op", "system calls of the server per request, from slices of their own"},
+	{"syscalls/MiB", Lower, "syscalls/MiB", "system calls of the server per 1,048,576 application bytes moved, from slices of their own"},
 	{"ctxsw/op", Lower, "", "context switches of the server per request"},
 	{"server-allocs/op", Lower, "allocs/op", "heap allocations of the server per request"},
 	{"server-B/op", Lower, "B/op", "bytes the server allocates on the heap per request"},
@@ -74,6 +76,7 @@ var Units = []Unit{
 	{"gen-cpu-ns/op", Lower, "", "CPU time of the generator per request; informs about the generator, not the server"},
 	{"gen-cpu-%", Neither, "", "share of its CPU set that the generator used, 0 to 100"},
 	{"gomaxprocs", Neither, "gomaxprocs", "GOMAXPROCS of a server in a container, which follows its CPU limit unless it is told otherwise"},
+	{"copied-%", Neither, "copied", "share of the sends by MSG_ZEROCOPY that the kernel copied all the same, 0 to 100"},
 	{"steal-%", Neither, "", "share of the host's CPU time that went to other guests, 0 to 100"},
 }
 

@@ -1,0 +1,122 @@
+//go:build proof
+
+package zerocopy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// costs compares the server's CPU of all ways at n bytes.
+func costs(t *testing.T, doc *strings.Builder, path string, n int64) {
+	m := measured{of: variants(t, Ways()...)}
+	calls := make([]string, len(m.of))
+	for round := range *proofRounds {
+		all := contenders(t, path, n, round, m.of)
+		m.rounds = append(m.rounds, inTurn(slicesOf(t, all, n, *proofSlice), round, *proofSlices))
+		if round == 0 {
+			for k, c := range all {
+				calls[k] = c.calls(t, n, *proofSlice)
+			}
+		}
+		end(t, all, n)
+	}
+	fmt.Fprintf(doc, `## %s at a time
+
+%d rounds of %d slices of %v each. The ratio is of the server's CPU by KiB to that of the
+best way with a user buffer under the same congestion control.
+
+| congestion control | way | server CPU/KiB | ratio | 95 %% interval | MB/s | system calls/MiB |
+|---|---|---|---|---|---|---|
+`, FormatSize(n), *proofRounds, *proofSlices, *proofSlice)
+	for k, v := range m.of {
+		fmt.Fprintf(doc, "| %s | %v | %.1f ns | %s | %.0f | %s |\n", v.congestion, v.way, mean(m.column(k, sample.perKiB)),
+			interval(m.ratio(bestBuffer(m, v.congestion), k, sample.perKiB)), mean(m.column(k, sample.rate))/1e6, calls[k])
+	}
+	judgeCost(t, doc, m)
+}
+
+// bestBuffer is the way with a user buffer that costs least.
+func bestBuffer(m measured, congestion string) int {
+	return m.least(sample.perKiB, func(v variant) bool {
+		return v.congestion == congestion && (v.way.Kind == KindBuffer || v.way.Kind == KindCopyHidden)
+	})
+}
+
+// judgeCost says whether sendfile is as cheap as required, and if it is so only without
+// the host's congestion control, that this is why.
+func judgeCost(t *testing.T, doc *strings.Builder, m measured) {
+	controls := congestions(t)
+	own, plain := controls[0], controls[len(controls)-1]
+	sendfile := func(congestion string) int { return m.place(t, variant{Way{Kind: KindSendfile}, congestion}) }
+	cost := m.ratio(bestBuffer(m, own), sendfile(own), sample.perKiB)
+	answer := atMost(cost, costLimit)
+	fmt.Fprintf(doc, "\nsendfile spends at most %.1f of the best user buffer's server CPU (%v): %s, %s.\n\n",
+		costLimit, m.of[bestBuffer(m, own)], figures(cost), answer)
+	if own == plain {
+		assert.Equal(t, met, answer, "sendfile's server CPU to that of a user buffer: %v", cost)
+		return
+	}
+	bare := m.ratio(bestBuffer(m, plain), sendfile(plain), sample.perKiB)
+	burden := m.ratio(sendfile(plain), sendfile(own), sample.perKiB)
+	perKiB := func(k int) float64 { return mean(m.column(k, sample.perKiB)) }
+	fmt.Fprintf(doc, `The same with %[1]s, which does not pace (%[2]v): %[3]s, %[4]s.
+
+With %[5]s in place of %[1]s, and nothing else changed, sendfile's server CPU by KiB is %[6]s
+of what it was: %.0[7]f ns more. What sendfile saves with %[1]s are %.0[8]f ns, those of two copies.
+
+`, plain, m.of[bestBuffer(m, plain)], figures(bare), atMost(bare, costLimit), own, figures(burden),
+		perKiB(sendfile(own))-perKiB(sendfile(plain)), perKiB(bestBuffer(m, plain))-perKiB(sendfile(plain)))
+	if answer == met {
+		return
+	}
+	if atMost(bare, costLimit) == met && burden.Lo > 1 {
+		fmt.Fprintf(doc, "So it is %s that prevents it here.", own)
+		if own == "bbr" {
+			doc.WriteString(` It paces: the kernel arms a timer of high resolution for each packet,
+which holds at most 64 KiB on loopback, and the next is sent when that has expired.`)
+		}
+		doc.WriteString("\n\n")
+	}
+	assert.Equal(t, met, atMost(bare, costLimit), "sendfile's server CPU to that of a user buffer is %v with %s, and with %s %v", cost, own, plain, bare)
+	assert.Greater(t, burden.Lo, 1.0, "sendfile costs too much with %s, which does not cost more than %s: %v", own, plain, burden)
+}
+
+// twins compares sendfile with io.Copy, which makes the same system call.
+func twins(t *testing.T, doc *strings.Builder, path string, n int64) {
+	copied, direct := Way{Kind: KindCopy}, Way{Kind: KindSendfile}
+	m := measured{of: variants(t, copied, direct)}
+	const passes = 8
+	for round := range *twinRounds {
+		all := contenders(t, path, n, round, m.of)
+		m.rounds = append(m.rounds, inTurn(slicesOf(t, all, n, *proofSlice/2), round, passes))
+		end(t, all, n)
+	}
+	fmt.Fprintf(doc, `## sendfile beside io.Copy
+
+Both make the same system call, io.Copy by way of package net. %d rounds of %d slices of
+%v each. sendfile is not slower if its rate and its server CPU by KiB are, with all of
+their intervals, within %.0f %% of io.Copy's, or better.
+
+| congestion control | rate | 95 %% interval | server CPU/KiB | 95 %% interval | |
+|---|---|---|---|---|---|
+`, *twinRounds, passes, *proofSlice/2, 100*twinMargin)
+	for i, congestion := range congestions(t) {
+		a, b := m.place(t, variant{copied, congestion}), m.place(t, variant{direct, congestion})
+		speed, burden := m.ratio(a, b, sample.rate), m.ratio(a, b, sample.perKiB)
+		answer := atLeast(speed, 1-twinMargin)
+		if answer != missed {
+			if other := atMost(burden, 1+twinMargin); other != met {
+				answer = other
+			}
+		}
+		fmt.Fprintf(doc, "| %s | %s | %s | %s |\n", congestion, interval(speed), interval(burden), answer)
+		if i == 0 {
+			assert.Equal(t, met, answer, "rate %v, server CPU %v", speed, burden)
+		}
+	}
+	doc.WriteString("\n")
+}
