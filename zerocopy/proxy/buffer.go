@@ -4,6 +4,5 @@ package proxy
 type buffered struct{ size int }
 
 func (b buffered) move(d *direction) error { return passThrough(d, make([]byte, b.size)) }
-func (buffered) progress(l *link) uint64   { return l.there.moved.Load() + l.back.moved.Load() }
 func (buffered) pipes() PipeStats          { return PipeStats{} }
 func (buffered) close()                    {}

@@ -125,7 +125,11 @@ func Models() map[string]models.Factory {
 			if upstream == "" {
 				return nil, fmt.Errorf("proxy: %s is not set (want the address of the upstream, host:port)", EnvUpstream)
 			}
-			return New(cfg, Options{Way: w, Upstream: upstream})
+			s, err := New(cfg, Options{Way: w, Upstream: upstream})
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
 		}
 	}
 	return all

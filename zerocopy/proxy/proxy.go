@@ -17,14 +17,13 @@ type Server struct {
 	engine engine
 }
 
+var _ models.Server = (*Server)(nil)
+
 // engine is a way.
 type engine interface {
 	// move passes bytes on until the source ends, which is nil, or one of the two
 	// fails.
 	move(*direction) error
-
-	// progress is a number that changes with the bytes that a link moves.
-	progress(*link) uint64
 
 	// pipes tells what the way holds now.
 	pipes() PipeStats

@@ -23,9 +23,8 @@ func newSpliced(keep, size int) (*spliced, error) {
 	return &spliced{pool: pool, size: size}, nil
 }
 
-func (s *spliced) progress(l *link) uint64 { return l.there.moved.Load() + l.back.moved.Load() }
-func (s *spliced) pipes() PipeStats        { return s.pool.stats() }
-func (s *spliced) close()                  { s.pool.close() }
+func (s *spliced) pipes() PipeStats { return s.pool.stats() }
+func (s *spliced) close()           { s.pool.close() }
 
 func (s *spliced) move(d *direction) error {
 	src, err := d.src.SyscallConn()

@@ -1,11 +1,6 @@
 package proxy
 
-import (
-	"io"
-	"net"
-
-	"golang.org/x/sys/unix"
-)
+import "io"
 
 var ways = []Way{Buffer, Splice, Copy}
 
@@ -31,30 +26,5 @@ func (copied) move(d *direction) error {
 	return err
 }
 
-// progress asks the kernel, as io.Copy tells nothing before it is done.
-func (copied) progress(l *link) uint64 {
-	client, upstream := l.connections()
-	return transferred(client) + transferred(upstream)
-}
-
 func (copied) pipes() PipeStats { return PipeStats{} }
 func (copied) close()           {}
-
-// transferred is how many bytes a connection has received, and has sent and got
-// acknowledged; 0 if that is not known.
-func transferred(c *net.TCPConn) uint64 {
-	if c == nil {
-		return 0
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	var sum uint64
-	_ = raw.Control(func(fd uintptr) {
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			sum = info.Bytes_received + info.Bytes_acked
-		}
-	})
-	return sum
-}

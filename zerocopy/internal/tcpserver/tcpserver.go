@@ -42,8 +42,8 @@ type Session interface {
 	// repeatedly, from other goroutines, and also in place of Serve.
 	Cut()
 
-	// Progress is a number that changes whenever bytes have moved, and is 0 at
-	// first. It is called by one goroutine.
+	// Progress is a number that changes whenever bytes have moved. It is called by
+	// one goroutine.
 	Progress() uint64
 
 	// AddTo adds the bytes that the session has moved to the statistics.
@@ -70,6 +70,8 @@ type Server struct {
 	sessions         map[*entry]struct{}
 	totals           models.Stats // of sessions that have ended, and of accepting
 }
+
+var _ models.Server = (*Server)(nil)
 
 // entry is a session that is running. Its fields belong to the server's lock.
 type entry struct {
