@@ -180,7 +180,7 @@ func TestASlowReaderIsOwedABoundedNumberOfBytes(t *testing.T) {
 
 func TestOneDirectionDoesNotWaitForTheOther(t *testing.T) {
 	everyWay(t, func(t *testing.T, w proxy.Way) {
-		const message = 4 << 20 // more than all buffers on the way hold
+		const message = 16 << 20 // more than all buffers on the way hold, at their largest
 		addr := upstream(t, func(c *net.TCPConn) {
 			// Reads nothing before all of its own has been taken.
 			_, err := sendRandom(c, 1, message)
@@ -188,7 +188,7 @@ func TestOneDirectionDoesNotWaitForTheOther(t *testing.T) {
 			_, err = receive(c, 1)
 			assert.NoError(t, err)
 		})
-		p := start(t, models.Config{ReadBuffer: proxy.Piece}, w, addr)
+		p := start(t, models.Config{ReadBuffer: proxy.Piece, RecvBuffer: 256 << 10, SendBuffer: 256 << 10}, w, addr)
 		c := dial(t, p)
 		var sending sync.WaitGroup
 		sending.Go(func() {

@@ -14,7 +14,7 @@
 // it, so that a connection without traffic holds its two sockets only. [Copy] is
 // io.Copy between two connections, whose own splice path takes a pipe of 1 MiB for
 // each direction before it waits for the first byte, and keeps it: six descriptors
-// for each proxied connection. [Read] tells what a process holds.
+// for each proxied connection. [ReadHoldings] tells what a process holds.
 //
 // # What the proxy promises
 //
@@ -25,6 +25,10 @@
 // direction goes on. If a connection fails, both are reset, and what the proxy has
 // not handed over yet is lost, as it would be without a proxy; so is a client whose
 // upstream cannot be reached.
+//
+// Those bounds are of bytes of the stream. What a pipe holds are references to pieces of
+// pages that the sender's kernel allocated, 32 KiB at once where it could, so a few bytes
+// that are stuck in a pipe of 16 slots may keep half a MiB of the kernel's memory.
 //
 // A shutdown ends the stream to the upstream behind what the client has sent, and
 // lets the upstream answer and end its own.

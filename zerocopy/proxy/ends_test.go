@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -299,4 +300,47 @@ func TestAModelWithoutAnUpstreamSaysWhichVariableToSet(t *testing.T) {
 		_, err := factory(models.Config{Service: models.Echo{}})
 		assert.ErrorContains(t, err, proxy.EnvUpstream, name)
 	}
+}
+
+// Many connections at once, each of which ends in the middle of a transfer in one of
+// several ways: what is left is nothing, and the proxy goes on.
+func TestConnectionsThatBreakAtAnyTimeLeaveNothingBehind(t *testing.T) {
+	everyWay(t, func(t *testing.T, w proxy.Way) {
+		var turn atomic.Int64
+		addr := upstream(t, func(c *net.TCPConn) {
+			if turn.Add(1)%4 == 0 { // breaks itself after a while
+				_, _ = io.CopyN(io.Discard, c, 100_000)
+				_ = c.SetLinger(0)
+				return
+			}
+			echo(c)
+		})
+		p := start(t, models.Config{ReadBuffer: proxy.Piece}, w, addr)
+		var clients sync.WaitGroup
+		for i := range 40 {
+			c := dial(t, p)
+			// A client that reads less than it sends may be stuck, once everything
+			// between it and the echo is full.
+			require.NoError(t, c.SetDeadline(time.Now().Add(3*time.Second)))
+			clients.Go(func() {
+				var reading sync.WaitGroup
+				reading.Go(func() { _, _ = io.CopyN(io.Discard, c, min(int64(i)*20_000, 400_000)) })
+				_, _ = c.Write(make([]byte, 500_000))
+				reading.Wait()
+				switch i % 3 {
+				case 0:
+					_ = c.SetLinger(0)
+				case 1:
+					_ = c.CloseWrite()
+				}
+				_ = c.Close()
+			})
+		}
+		clients.Wait()
+		require.Eventually(t, func() bool { return p.Stats().Active == 0 }, patience, 5*time.Millisecond)
+		assert.EqualValues(t, 40, p.Stats().Accepted)
+		assert.LessOrEqual(t, p.Pipes().Open, proxy.DefaultIdlePipes)
+		h := p.Pipes()
+		assert.Equal(t, h.Idle, h.Open)
+	})
 }

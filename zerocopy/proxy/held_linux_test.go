@@ -71,7 +71,7 @@ func settled(t testing.TB, server *testenv.Server, conns int) (proxy.Holdings, u
 			snap, err = server.Stats(context.Background())
 		}
 		if err == nil {
-			now, err = proxy.Read(server.PID())
+			now, err = proxy.ReadHoldings(server.PID())
 		}
 		same := err == nil && now == before && snap.Server.Active == int64(conns)
 		before = now
@@ -102,13 +102,13 @@ func TestAnIdleProxiedConnectionHoldsWhatItsWaySays(t *testing.T) {
 	}
 }
 
-func TestReadSeesWhatThisProcessOpensAndCloses(t *testing.T) {
+func TestReadHoldingsSeesWhatThisProcessOpensAndCloses(t *testing.T) {
 	before := ownHoldings(t)
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	now, err := proxy.Read(os.Getpid())
+	now, err := proxy.ReadHoldings(os.Getpid())
 	require.NoError(t, err)
 	d := now.Sub(before)
 	// The runtime opens its poller's descriptors, which are neither, with the first.
@@ -120,7 +120,7 @@ func TestReadSeesWhatThisProcessOpensAndCloses(t *testing.T) {
 	require.NoError(t, r.Close())
 	require.NoError(t, w.Close())
 	require.NoError(t, l.Close())
-	after, err := proxy.Read(os.Getpid())
+	after, err := proxy.ReadHoldings(os.Getpid())
 	require.NoError(t, err)
 	assert.Equal(t, proxy.Holdings{}, proxy.Holdings{
 		Sockets: after.Sockets - before.Sockets, PipeEnds: after.PipeEnds - before.PipeEnds,
@@ -128,8 +128,8 @@ func TestReadSeesWhatThisProcessOpensAndCloses(t *testing.T) {
 	})
 }
 
-func TestReadOfAProcessThatIsNotThereIsAnError(t *testing.T) {
-	_, err := proxy.Read(1 << 30)
+func TestReadHoldingsOfAProcessThatIsNotThereIsAnError(t *testing.T) {
+	_, err := proxy.ReadHoldings(1 << 30)
 	assert.ErrorContains(t, err, "process 1073741824")
 }
 
@@ -193,7 +193,7 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 		})
 		require.Eventually(t, func() bool {
 			runtime.GC()
-			now, err := proxy.Read(os.Getpid())
+			now, err := proxy.ReadHoldings(os.Getpid())
 			return err == nil && now.Sockets <= before.Sockets && now.PipeEnds <= before.PipeEnds
 		}, patience, 20*time.Millisecond)
 	})
@@ -206,7 +206,7 @@ func ownHoldings(t *testing.T) (h proxy.Holdings) {
 	same := 0
 	require.Eventually(t, func() bool {
 		runtime.GC()
-		now, err := proxy.Read(os.Getpid())
+		now, err := proxy.ReadHoldings(os.Getpid())
 		if err != nil || now != h {
 			h, same = now, 0
 			return false

@@ -1,6 +1,6 @@
 package proxy
 
-// Holdings is what a process has open, as [Read] found it.
+// Holdings is what a process has open, as [ReadHoldings] found it.
 type Holdings struct {
 	Descriptors int // all of them
 	Sockets     int // descriptors of sockets

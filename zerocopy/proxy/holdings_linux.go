@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read looks at the descriptors of a process, which may be this one: then the one
+// ReadHoldings looks at the descriptors of a process, which may be this one: then the one
 // that it looks with is not counted. Descriptors that are closed meanwhile are left
 // out. It needs the same user, or root.
-func Read(pid int) (Holdings, error) {
+func ReadHoldings(pid int) (Holdings, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
 	d, err := os.Open(dir)
 	if err != nil {

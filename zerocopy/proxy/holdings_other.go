@@ -8,7 +8,7 @@ import (
 	"netbench/models"
 )
 
-// Read looks at the descriptors of a process. It needs Linux.
-func Read(int) (Holdings, error) {
+// ReadHoldings looks at the descriptors of a process. It needs Linux.
+func ReadHoldings(int) (Holdings, error) {
 	return Holdings{}, fmt.Errorf("proxy: descriptors of a process: %w (it needs Linux)", models.ErrUnsupported)
 }

@@ -33,7 +33,7 @@ type engine interface {
 }
 
 // PipeStats counts the pipes of a proxy's pool. [Buffer] and [Copy] have none: those
-// of io.Copy are the standard library's own, and [Read] finds them.
+// of io.Copy are the standard library's own, and [ReadHoldings] finds them.
 type PipeStats struct {
 	Open  int    // pipes that exist, with two descriptors each
 	Idle  int    // of these, those that nobody uses now; all are empty

@@ -22,7 +22,7 @@ import (
 	"netbench/zerocopy/vectored"
 )
 
-// How long the proof measures: about ten minutes with these.
+// How long the proof measures: about a quarter of an hour with these.
 var (
 	proofRounds = flag.Int("vectored-rounds", 8, "rounds of each comparison")
 	proofSlices = flag.Int("vectored-slices", 12, "slices of each contender in a round")
