@@ -3,11 +3,11 @@
 //
 // The plain way reads into a buffer of the process and writes it out again: two
 // copies, and two system calls, for each piece. splice(2) moves references to the
-// kernel's pages through a pipe, so that no byte is copied on the way: also two
+// kernel's pages through a pipe, so that no byte need be copied on the way: also two
 // system calls for each piece, each of which does more than a read or a write, but
-// independently of how long the piece is. So small messages are cheaper by the buffer
-// and large ones by splice, and there is a size at which the two cost the same. That
-// size belongs to a kernel and a machine; the proof of this package finds it.
+// does not depend on how many bytes lie in a page. So there should be a size of message
+// below which the buffer is cheaper and above which splice is. It belongs to a kernel
+// and a machine; the proof of this package finds it.
 //
 // A pipe has two descriptors and, once there are many, a budget (see pipe(7),
 // pipe-user-pages-soft). [Splice] borrows one from a pool while there is something in
@@ -23,8 +23,8 @@
 // own buffers (io.Copy: 1 MiB): while a peer does not read, the other is not read
 // from. The end of a stream is passed on when all before it was, and the other
 // direction goes on. If a connection fails, both are reset, and what the proxy has
-// not handed over yet is lost, as it would be without a proxy; so is a client whose
-// upstream cannot be reached.
+// not handed over yet is lost, as it would be without a proxy. A client whose upstream
+// cannot be reached is reset.
 //
 // Those bounds are of bytes of the stream. What a pipe holds are references to pieces of
 // pages that the sender's kernel allocated, 32 KiB at once where it could, so a few bytes

@@ -82,7 +82,7 @@ type entry struct {
 }
 
 // New listens as cfg says. open makes the session of a connection whose options are
-// set; it must not block. Stats is what Stats begins with: the names.
+// set; it must not block. names are the Model and the Variant of Stats.
 //
 // Only TCP, one listener and the host's backlog are supported; anything else is an
 // error that wraps [models.ErrUnsupported]. Config.Service and Config.Loops are not
