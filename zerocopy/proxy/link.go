@@ -34,6 +34,7 @@ var past = time.Unix(1, 0)
 type direction struct {
 	src, dst *net.TCPConn
 	moved    atomic.Uint64 // bytes that dst has taken
+	ended    atomic.Bool   // dst has been told, or is about to be, that no more come
 }
 
 // link is a client's connection with the one to the upstream. It is a
@@ -115,10 +116,31 @@ func (l *link) carry(d *direction) error {
 		l.end(reset)
 		return err
 	}
+	if l.broken(d) {
+		l.end(reset)
+		return errBroken
+	}
+	d.ended.Store(true)
 	// Where the other side is gone, nobody misses the end; the other direction
 	// finds out how it went.
 	_ = d.dst.CloseWrite()
 	return nil
+}
+
+// errBroken ends a direction whose source was reset without its noticing.
+var errBroken = errors.New("proxy: the connection was reset")
+
+// broken tells whether the end of the source's stream was in truth a reset. The kernel
+// reports a reset to one call only. If that is a write of the other direction, this
+// one's next read finds the end of the stream, and passing that on would make an answer
+// that was cut off look whole. Such a connection is gone, although nobody here has ended
+// it: the other direction says so before it does, so it has to be asked last.
+func (l *link) broken(d *direction) bool {
+	other := &l.there
+	if d == other {
+		other = &l.back
+	}
+	return gone(d.src) && !other.ended.Load()
 }
 
 // takeRest passes on what the client has sent before the shutdown woke us, which a
