@@ -102,6 +102,11 @@ func TestBytesOfRandomSizesArriveIntactInBothDirectionsAtOnce(t *testing.T) {
 		}
 		clients.Wait()
 		require.Eventually(t, func() bool { return p.Stats().Active == 0 }, patience, 5*time.Millisecond)
+		require.Eventually(t, func() bool { // what the proxy is done with, the upstream may not have read
+			mu.Lock()
+			defer mu.Unlock()
+			return len(arrived) == conns
+		}, patience, 5*time.Millisecond)
 		mu.Lock()
 		defer mu.Unlock()
 		assert.ElementsMatch(t, given, arrived, "what the upstream got")
@@ -181,22 +186,28 @@ func TestASlowReaderIsOwedABoundedNumberOfBytes(t *testing.T) {
 func TestOneDirectionDoesNotWaitForTheOther(t *testing.T) {
 	everyWay(t, func(t *testing.T, w proxy.Way) {
 		const message = 16 << 20 // more than all buffers on the way hold, at their largest
+		var sent digest
+		arrived := make(chan digest, 1)
 		addr := upstream(t, func(c *net.TCPConn) {
 			// Reads nothing before all of its own has been taken.
-			_, err := sendRandom(c, 1, message)
+			var err error
+			sent, err = sendRandom(c, 1, message)
 			assert.NoError(t, err)
-			_, err = receive(c, 1)
+			d, err := receive(c, 1)
 			assert.NoError(t, err)
+			arrived <- d
 		})
 		p := start(t, models.Config{ReadBuffer: proxy.Piece, RecvBuffer: 256 << 10, SendBuffer: 256 << 10}, w, addr)
 		c := dial(t, p)
-		var sending sync.WaitGroup
-		sending.Go(func() {
-			_, err := sendRandom(c, 2, message)
+		given := make(chan digest, 1)
+		go func() {
+			d, err := sendRandom(c, 2, message)
 			assert.NoError(t, err)
-		})
-		_, err := receive(c, 2)
+			given <- d
+		}()
+		got, err := receive(c, 2)
 		require.NoError(t, err)
-		sending.Wait()
+		assert.Equal(t, within(t, given), within(t, arrived))
+		assert.Equal(t, sent, got)
 	})
 }

@@ -1,10 +1,14 @@
 package proxy_test
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,9 +151,14 @@ func TestPipesAreBorrowedOnlyWhileThereIsSomethingInThem(t *testing.T) {
 }
 
 func TestAPipeWithBytesOfAConnectionThatFailedIsNotUsedAgain(t *testing.T) {
-	const buffers = 16 << 10
+	const buffers, stuck = 16 << 10, 5
+	var turn atomic.Int64
 	addr := upstream(t, func(c *net.TCPConn) {
-		piece := make([]byte, 64<<10)
+		if turn.Add(1) > stuck {
+			echo(c)
+			return
+		}
+		piece := bytes.Repeat([]byte("stale"), 10<<10)
 		for {
 			if _, err := c.Write(piece); err != nil {
 				return
@@ -157,20 +166,41 @@ func TestAPipeWithBytesOfAConnectionThatFailedIsNotUsedAgain(t *testing.T) {
 		}
 	})
 	p := start(t, models.Config{ReadBuffer: proxy.Piece, RecvBuffer: buffers, SendBuffer: buffers}, proxy.Splice, addr)
-	var stuck []*net.TCPConn
-	for range 5 {
-		stuck = append(stuck, dial(t, p)) // and reads nothing
+	var clients []*net.TCPConn
+	for range stuck {
+		clients = append(clients, dial(t, p)) // and reads nothing
 	}
-	require.Eventually(t, func() bool { h := p.Pipes(); return h.Open-h.Idle == len(stuck) }, patience, 5*time.Millisecond)
-	made := p.Pipes().Made
-	for _, c := range stuck {
+	var before uint64
+	require.Eventually(t, func() bool {
+		h, now := p.Pipes(), p.Stats().BytesOut
+		still := h.Open-h.Idle == stuck && now > 0 && now == before
+		before = now
+		return still
+	}, patience, 250*time.Millisecond, "not every connection is stuck")
+	for _, c := range clients {
 		require.NoError(t, c.SetLinger(0))
 		require.NoError(t, c.Close())
 	}
 	require.Eventually(t, func() bool { return p.Stats().Active == 0 }, patience, 5*time.Millisecond)
 	h := p.Pipes()
 	assert.Equal(t, h.Idle, h.Open)
-	assert.LessOrEqual(t, h.Open, int(made)-len(stuck), "the pipes with something in them are gone")
+	assert.EqualValues(t, h.Made-stuck, h.Open, "all pipes but those with something in them are kept")
+
+	// Whatever pipes are used now, nothing comes out of them that was not put in. All
+	// at once, so that all that are idle get used.
+	var exchanging sync.WaitGroup
+	for i := range 2*h.Open + 2 {
+		c := dial(t, p)
+		exchanging.Go(func() {
+			message := bytes.Repeat([]byte{byte(i)}, 100_000)
+			go func() { _, _ = c.Write(message) }()
+			got := make([]byte, len(message))
+			_, err := io.ReadFull(c, got)
+			assert.NoError(t, err)
+			assert.True(t, bytes.Equal(message, got), "what came back is not what was sent")
+		})
+	}
+	exchanging.Wait()
 }
 
 func TestNoDescriptorIsLeft(t *testing.T) {
