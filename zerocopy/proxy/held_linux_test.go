@@ -25,6 +25,7 @@ type perConn struct {
 	Sockets, PipeEnds, Pipes float64
 	PipeBytes                float64 // capacity
 	UserBytes                float64 // resident memory of the process, after a collection
+	KernelBytes              float64 // slab of the whole host, so of both peers' sockets too
 }
 
 func (p perConn) descriptors() float64 { return p.Sockets + p.PipeEnds }
@@ -46,12 +47,14 @@ func held(t testing.TB, w proxy.Way, upstream string, n int) perConn {
 	exchange(t, first, message) // what is made once, such as the poller, is there
 	require.NoError(t, first.Close())
 	base, memory := settled(t, server, 0)
+	slab := slabBytes(t)
 	all := make([]*net.TCPConn, n)
 	for i := range all {
 		all[i] = dialTo(t, server.Addr())
 		exchange(t, all[i], message)
 	}
 	now, grown := settled(t, server, n)
+	kernel := slabBytes(t) - slab
 	for _, c := range all {
 		require.NoError(t, c.Close())
 	}
@@ -59,8 +62,17 @@ func held(t testing.TB, w proxy.Way, upstream string, n int) perConn {
 	per := func(v int) float64 { return float64(v) / float64(n) }
 	return perConn{
 		Sockets: per(d.Sockets), PipeEnds: per(d.PipeEnds), Pipes: per(d.Pipes), PipeBytes: per(d.PipeBytes),
-		UserBytes: (float64(grown) - float64(memory)) / float64(n),
+		UserBytes: (float64(grown) - float64(memory)) / float64(n), KernelBytes: kernel / float64(n),
 	}
+}
+
+// slabBytes is the kernel's memory for objects that it cannot drop, which sockets and the
+// rings of pipes are.
+func slabBytes(t testing.TB) float64 {
+	t.Helper()
+	k, err := testenv.ReadKernelMemory()
+	require.NoError(t, err)
+	return float64(k.SlabUnreclaimable)
 }
 
 // settled waits until a server has so many connections, has collected its garbage,

@@ -115,17 +115,19 @@ CPU, and informs only.
 
 After one message of %d KiB on each of %d connections and a collection, as the slope
 between none and all of them. Capacity is what a pipe may hold and what counts against
-a user's budget (fs.pipe-user-pages-soft), not memory in use.
+a user's budget (fs.pipe-user-pages-soft), not memory in use: what an empty pipe takes is
+in the last column, which is the kernel's for the whole host (SUnreclaim), hence with the
+sockets of the client and of the upstream, and differs by the pipes.
 
-| way | descriptors | of these, pipes' | pipes | capacity of pipes | resident memory |
-|---|---|---|---|---|---|
+| way | descriptors | of these, pipes' | pipes | capacity of pipes | resident memory | kernel's slab |
+|---|---|---|---|---|---|---|
 `, proxy.Piece>>10, *proofHeld)
 	holds := make(map[proxy.Way]perConn)
 	for _, w := range proxy.Ways() {
 		h := held(t, w, addr, *proofHeld)
 		holds[w] = h
-		fmt.Fprintf(&doc, "| %s | %.2f | %.2f | %.2f | %.1f KiB | %.1f KiB |\n", w,
-			h.descriptors(), h.PipeEnds, h.Pipes, h.PipeBytes/1024, h.UserBytes/1024)
+		fmt.Fprintf(&doc, "| %s | %.2f | %.2f | %.2f | %.1f KiB | %.1f KiB | %.1f KiB |\n", w,
+			h.descriptors(), h.PipeEnds, h.Pipes, h.PipeBytes/1024, h.UserBytes/1024, h.KernelBytes/1024)
 	}
 	t.Log("\n" + doc.String())
 	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
