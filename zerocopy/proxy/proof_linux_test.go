@@ -104,7 +104,7 @@ Server CPU per echo, less than 1 where splicing is the cheaper way:
 ## What a message costs
 
 Medians over rounds. The rate is that of a closed loop whose generator and echo share a
-CPU, and informs only.
+CPU, and informs only; it is not known where the generator was the limit in every round.
 
 | message | way | server CPU/echo | server CPU/KiB | MB/s | syscalls/echo | syscalls/MiB | allocs/echo |
 |---|---|---|---|---|---|---|---|

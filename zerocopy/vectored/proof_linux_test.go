@@ -48,19 +48,28 @@ Server on CPU %s, generator on CPU %s; %d connections in a closed loop of small 
 requests; %d rounds with fresh processes, %d slices of %v for each contender in a round,
 interleaved. Ratios to join without a cork are geometric means over rounds with 95 %%
 intervals, less than 1 where the way is cheaper; all else are medians over rounds. The
-rate informs only, as the generator may be the limit. Packets are those with data that
-a client received for a reply, one request at a time.
+rate informs only, and is not known where the generator was the limit in every round.
+Packets are those with data that a client received for a reply, one request at a time.
 
 `, began.UTC().Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel,
 		cpu.Format(place.Server), cpu.Format(place.Generator), vectored.Conns, *proofRounds, *proofSlices, *proofSlice)
 	for _, parts := range []int{1, 16} {
+		verdicts := make(map[vectored.Options]*verdict)
 		fmt.Fprintf(&doc, "## A header and a body in %d part(s)\n\n", parts)
-		doc.WriteString("| body | way | cork | CPU / join | server CPU/reply | req/s | syscalls/reply | packets/reply | allocs/reply |\n|---|---|---|---|---|---|---|---|---|\n")
+		doc.WriteString("| body | way | cork | CPU / join | server CPU/reply | req/s | syscalls/reply | packets/reply | allocs/reply | rounds |\n|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, size := range vectored.Sizes() {
 			if parts > 1 && size < 1<<10 {
 				continue
 			}
-			compare(t, &doc, size, parts)
+			compare(t, &doc, size, parts, verdicts)
+		}
+		doc.WriteString("\nAgainst join without a cork, beyond doubt (the interval does not touch 1):\n\n")
+		for _, o := range vectored.All() {
+			if v := verdicts[o]; v != nil {
+				line := fmt.Sprintf("%s: %s", name(o), v)
+				t.Logf("%d parts: %s", parts, line)
+				fmt.Fprintf(&doc, "- %s\n", line)
+			}
 		}
 		doc.WriteString("\n")
 	}
@@ -69,8 +78,36 @@ a client received for a reply, one request at a time.
 	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
 }
 
+// verdict is at which sizes a way costs less than joining, and at which it costs more.
+type verdict struct{ less, more, open []string }
+
+func (v *verdict) add(size int, r load.Ratio) {
+	at := fmt.Sprintf("%d B (%.2f)", size, r.Mean)
+	switch {
+	case r.Hi < 1:
+		v.less = append(v.less, at)
+	case r.Lo > 1:
+		v.more = append(v.more, at)
+	default:
+		v.open = append(v.open, at)
+	}
+}
+
+func (v *verdict) String() string {
+	var all []string
+	for _, x := range []struct {
+		what string
+		at   []string
+	}{{"it costs less at ", v.less}, {"it costs more at ", v.more}, {"neither is certain at ", v.open}} {
+		if len(x.at) > 0 {
+			all = append(all, x.what+strings.Join(x.at, ", "))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
 // compare sets all contenders beside each other at one size.
-func compare(t *testing.T, doc *strings.Builder, size, parts int) {
+func compare(t *testing.T, doc *strings.Builder, size, parts int, verdicts map[vectored.Options]*verdict) {
 	t.Helper()
 	all := vectored.All()
 	var contenders []load.Contender
@@ -91,19 +128,23 @@ func compare(t *testing.T, doc *strings.Builder, size, parts int) {
 	require.NoError(t, err)
 	base := slices.Index(all, vectored.Options{Way: vectored.Join})
 	for i, o := range all {
-		ratio := "1"
+		ratio, rounds := "1", len(c.Values(base, load.ServerCPUPerOp))
 		if i != base {
 			r := c.Ratio(base, i, load.ServerCPUPerOp)
 			assert.Positive(t, r.N, "%s at %d bytes: no round counts", name(o), size)
-			ratio = fmt.Sprintf("%.3f (%.3f to %.3f)", r.Mean, r.Lo, r.Hi)
+			ratio, rounds = fmt.Sprintf("%.3f (%.3f to %.3f)", r.Mean, r.Lo, r.Hi), r.N
+			if verdicts[o] == nil {
+				verdicts[o] = new(verdict)
+			}
+			verdicts[o].add(size, r)
 		}
 		cork := "off"
 		if o.Cork {
 			cork = "on"
 		}
-		fmt.Fprintf(doc, "| %d B | %s | %s | %s | %s | %s | %s | %.2f | %s |\n", size, o.Way, cork, ratio,
+		fmt.Fprintf(doc, "| %d B | %s | %s | %s | %s | %s | %s | %.2f | %s | %d |\n", size, o.Way, cork, ratio,
 			cell(c, i, load.ServerCPUPerOp, 1e-3, "%.2f µs"), cell(c, i, load.RequestRate, 1, "%.0f"),
-			cell(c, i, load.SyscallsPerOp, 1, "%.2f"), packets(t, o, size, parts), cell(c, i, load.AllocsPerOp, 1, "%.3f"))
+			cell(c, i, load.SyscallsPerOp, 1, "%.2f"), packets(t, o, size, parts), cell(c, i, load.AllocsPerOp, 1, "%.3f"), rounds)
 	}
 }
 
