@@ -172,10 +172,10 @@ func verdict(w proxy.Way, points []proxy.Point) string {
 		s = fmt.Sprintf("**%s: at no size that was measured** it pays: the largest costs %.2f of a buffer", w, points[len(points)-1].Ratio)
 	}
 	if c.Dearer > 0 {
-		s += fmt.Sprintf("; beyond doubt it costs more at %s", bytesOf(c.Dearer))
+		s += fmt.Sprintf("; by the 95 %% interval it costs more at %s", bytesOf(c.Dearer))
 	}
 	if c.Cheaper > 0 {
-		s += fmt.Sprintf("; beyond doubt it costs less from %s on", bytesOf(c.Cheaper))
+		s += fmt.Sprintf("; by the 95 %% intervals it costs less from %s on", bytesOf(c.Cheaper))
 	}
 	return s + "."
 }

@@ -55,7 +55,7 @@ Packets are those with data that a client received for a reply, one request at a
 		cpu.Format(place.Server), cpu.Format(place.Generator), vectored.Conns, *proofRounds, *proofSlices, *proofSlice)
 	for _, parts := range []int{1, 16} {
 		verdicts := make(map[vectored.Options]*verdict)
-		fmt.Fprintf(&doc, "## A header and a body in %d part(s)\n\n", parts)
+		fmt.Fprintf(&doc, "## A header and a body in %s\n\n", inParts(parts))
 		doc.WriteString("| body | way | cork | CPU / join | server CPU/reply | req/s | syscalls/reply | packets/reply | allocs/reply | rounds |\n|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, size := range vectored.Sizes() {
 			if parts > 1 && size < 1<<10 {
@@ -63,11 +63,11 @@ Packets are those with data that a client received for a reply, one request at a
 			}
 			compare(t, &doc, size, parts, verdicts)
 		}
-		doc.WriteString("\nAgainst join without a cork, beyond doubt (the interval does not touch 1):\n\n")
+		doc.WriteString("\nAgainst join without a cork, by the 95 % intervals, each taken alone:\n\n")
 		for _, o := range vectored.All() {
 			if v := verdicts[o]; v != nil {
 				line := fmt.Sprintf("%s: %s", name(o), v)
-				t.Logf("%d parts: %s", parts, line)
+				t.Logf("in %s, %s", inParts(parts), line)
 				fmt.Fprintf(&doc, "- %s\n", line)
 			}
 		}
@@ -121,7 +121,7 @@ func compare(t *testing.T, doc *strings.Builder, size, parts int, verdicts map[v
 		Plan: plan, Rounds: *proofRounds, Slices: *proofSlices, Slice: *proofSlice, Seed: uint64(size + parts),
 		Progress: func(round, rounds int, took time.Duration, r *load.Round) {
 			if round == rounds || r.Invalid != "" {
-				t.Logf("%d bytes in %d parts: round %d of %d, %.1f s %s", size, parts, round, rounds, took.Seconds(), r.Invalid)
+				t.Logf("%d bytes in %s: round %d of %d, %.1f s %s", size, inParts(parts), round, rounds, took.Seconds(), r.Invalid)
 			}
 		},
 	}, contenders...)
@@ -146,6 +146,14 @@ func compare(t *testing.T, doc *strings.Builder, size, parts int, verdicts map[v
 			cell(c, i, load.ServerCPUPerOp, 1e-3, "%.2f µs"), cell(c, i, load.RequestRate, 1, "%.0f"),
 			cell(c, i, load.SyscallsPerOp, 1, "%.2f"), packets(t, o, size, parts), cell(c, i, load.AllocsPerOp, 1, "%.3f"), rounds)
 	}
+}
+
+// inParts says how many parts there are.
+func inParts(n int) string {
+	if n == 1 {
+		return "one part"
+	}
+	return fmt.Sprintf("%d parts", n)
 }
 
 // packets is how many packets a reply takes.
