@@ -15,16 +15,21 @@ import (
 
 func TestLoadPassesThroughAProxyInAProcessOfItsOwn(t *testing.T) {
 	addr := backend(t)
-	for _, size := range []int{64, 256 << 10} {
+	for _, c := range []struct {
+		size     int
+		requests int64
+	}{{64, 2000}, {256 << 10, 100}} {
 		everyWay(t, func(t *testing.T, w proxy.Way) {
+			size, requests := c.size, c.requests
 			s := proxy.Scenario(w, size, addr)
-			s.Plan.Conns, s.Plan.Duration = 8, 150*time.Millisecond
+			s.Plan.Conns, s.Plan.Requests, s.Plan.Duration = 8, requests, patience
+			s.Server.StartTimeout = time.Minute
 			server, plan, err := s.Start(t.Context())
 			require.NoError(t, err)
 			defer func() { assert.NoError(t, server.Stop(context.Background())) }()
 			res, err := load.Run(t.Context(), plan)
 			require.NoError(t, err)
-			assert.Positive(t, res.Requests)
+			assert.Equal(t, requests, res.Requests, "%v", res.Reasons)
 			assert.Zero(t, res.Lost, "%v", res.Reasons)
 			for kind, n := range res.Errors {
 				assert.Zero(t, n, kind)
