@@ -328,7 +328,7 @@ func (s *Server) closeIdle(now time.Time) {
 			continue
 		}
 		if p := e.session.Progress(); p != e.seen {
-			e.seen, e.since = p, now
+			e.seen, e.since = p, time.Now() // later than now, if we were kept waiting
 		} else if now.Sub(e.since) >= s.cfg.IdleTimeout {
 			e.cut, e.idled = true, true
 			e.session.Cut()
