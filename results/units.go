@@ -58,6 +58,8 @@ var Units = []Unit{
 	{"B/conn", Lower, "B/conn", "memory per connection, as the slope over several numbers of connections"},
 	{"user-B/conn", Lower, "", "the part of B/conn in the process: heap, stacks, runtime"},
 	{"kernel-B/conn", Lower, "", "the part of B/conn in the kernel: socket buffers, slab"},
+	{"fds/conn", Lower, "fds/conn", "descriptors per connection, as the slope between none and many"},
+	{"pipe-B/conn", Lower, "", "capacity of the pipes per connection: what counts against the budget of pages of pipes, not memory in use"},
 	{"max/mean", Lower, "max/mean", "connections of the listener that got most, over the mean of all; 1 is even"},
 	{"min/mean", Higher, "", "connections of the listener that got least, over the mean of all; 1 is even"},
 	{"cv", Lower, "", "standard deviation of the listeners' numbers of connections, over their mean"},

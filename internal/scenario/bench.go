@@ -61,6 +61,7 @@ type rig struct {
 	rate    float64         // of an open loop
 	cpus    []int           // of the generator
 	told    map[string]bool // reasons logged already
+	bytes   float64         // that an operation moves, 0 if that does not matter
 }
 
 func (r *rig) close() error {
@@ -90,7 +91,7 @@ func (r *rig) setUp(s Scenario) (err error) {
 	if err != nil {
 		return err
 	}
-	r.server, r.cpus = server, p.CPUs
+	r.server, r.cpus, r.bytes = server, p.CPUs, float64(s.Bytes)
 	p.Duration = time.Hour // the number of requests ends a run
 	if p.Mode == load.Open {
 		if r.rate, err = closedRate(ctx, p); err != nil {
@@ -213,6 +214,9 @@ func (r *rig) report(b *testing.B, res *load.Result) {
 	}
 	if res.Valid.Rate {
 		b.ReportMetric(res.Rate, rate)
+		if r.bytes > 0 {
+			b.ReportMetric(res.Rate*r.bytes/1e6, "MB/s")
+		}
 		if res.Mode == load.Closed && res.Rate > 0 {
 			b.ReportMetric(1e9/res.Rate, "ns/op")
 		}
@@ -232,6 +236,9 @@ func (r *rig) report(b *testing.B, res *load.Result) {
 	}
 	if res.ServerPerOp != nil && res.Valid.CPU {
 		b.ReportMetric(*res.ServerPerOp, "server-cpu-ns/op")
+		if r.bytes > 0 {
+			b.ReportMetric(*res.ServerPerOp*(1<<10)/r.bytes, "server-cpu-ns/KiB")
+		}
 	}
 	b.ReportMetric(res.GeneratorPerOp, "gen-cpu-ns/op")
 	b.ReportMetric(100*res.GeneratorCPU, "gen-cpu-%")
@@ -290,6 +297,9 @@ func (r *rig) count(b *testing.B) {
 	}
 	if n.NoSyscalls == "" {
 		b.ReportMetric(float64(n.Syscalls)/float64(res.Answered), "syscalls/op")
+		if r.bytes > 0 {
+			b.ReportMetric(float64(n.Syscalls)/float64(res.Answered)*(1<<20)/r.bytes, "syscalls/MiB")
+		}
 	}
 	if n.NoCtxSwitches == "" {
 		b.ReportMetric(float64(n.CtxSwitches)/float64(res.Answered), "ctxsw/op")

@@ -42,6 +42,11 @@ type Scenario struct {
 	// RateShare, in mode open, is the rate as a share of the rate that a closed
 	// loop of the same connections reaches beforehand, 0 to 1.
 	RateShare float64
+
+	// Bytes is the number of application bytes that the server moves for each
+	// request, if it is one that is judged by the byte; 0 if not. Benchmarks then
+	// report MB/s, server-cpu-ns/KiB and syscalls/MiB too.
+	Bytes int64
 }
 
 // descriptors is what the server's process needs at least: one for each

@@ -108,6 +108,7 @@ func TestContendersAreComparedByInterleave(t *testing.T) {
 func BenchmarkPick(b *testing.B) {
 	own, foreign := echo(), echo()
 	own.Name, foreign.Name = "Pick/conns=4", "Other/conns=4"
+	own.Bytes = 128
 	scenario.Benchmark(b, []scenario.Scenario{own, foreign})
 }
 
@@ -128,6 +129,11 @@ func TestBenchmarkRunsTheScenariosOfItsNameAndReportsMetrics(t *testing.T) {
 	require.Len(t, results, 2, "%s", out)
 	for _, r := range results {
 		assert.Contains(t, r, "2000", "the number of requests is the number of operations")
+		for metric, byTheByte := range map[string]string{
+			" req/s": " MB/s", " server-cpu-ns/op": " server-cpu-ns/KiB", " syscalls/op": " syscalls/MiB",
+		} {
+			assert.Equal(t, strings.Contains(r, metric), strings.Contains(r, byTheByte), "%s goes with%s: %s", byTheByte, metric, r)
+		}
 		for _, unit := range []string{"server-allocs/op", "server-B/op", "gen-cpu-ns/op"} {
 			assert.Contains(t, r, unit)
 		}
