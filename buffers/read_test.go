@@ -3,6 +3,7 @@ package buffers_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,7 @@ import (
 // started starts a server in a process of its own.
 func started(t *testing.T, spec testenv.ServerSpec) *testenv.Server {
 	t.Helper()
+	spec.StartTimeout = time.Minute // on a machine that has other work
 	s, err := testenv.StartServer(t.Context(), spec)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
@@ -55,6 +57,9 @@ func TestWhoAllocatesForEachReadAndWhoDoesNot(t *testing.T) {
 			continue // not on this platform
 		}
 		t.Run(name, func(t *testing.T) {
+			if raceOn && (name == buffers.ReadSync || name == buffers.ReadBlocked) {
+				t.Skip("under the race detector a sync.Pool drops a part of what is put back")
+			}
 			s := started(t, testenv.ServerSpec{Model: name, Service: "echo", Config: models.Config{ReadBuffer: 16 << 10}})
 			conns := session(t, s, "tcp", load.Plan{Conns: 4, Size: 64})
 			run(t, conns, 500)

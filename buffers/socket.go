@@ -53,7 +53,7 @@ func (k KernelLimits) Granted(asked int, receive bool) int {
 // Product is the bandwidth-delay product in bytes: what is on its way on a link of a
 // rate in bits per second with a round trip, when it is full. Less than that in
 // either socket's buffer leaves the link idle for a part of each round trip (RFC
-// 1323, section 1.1).
+// 7323, section 1.1).
 func Product(rate int64, roundTrip time.Duration) int64 {
 	return int64(math.Ceil(float64(rate) / 8 * roundTrip.Seconds()))
 }

@@ -13,6 +13,9 @@ import (
 	"netbench/testenv/link"
 )
 
+// patiently starts servers on a machine that has other work.
+var patiently = buffers.StreamOptions{StartTimeout: time.Minute}
+
 // stream starts a server in a process of its own.
 func stream(t testing.TB, o buffers.StreamOptions) *buffers.Stream {
 	t.Helper()
@@ -205,7 +208,7 @@ func counted(t *testing.T, all [][]buffers.Moved, flow int) float64 {
 // buffer it cannot join.
 func TestABufferJoinsSmallWritesAndNoLargeOnes(t *testing.T) {
 	onLinux(t)
-	once := buffers.Turns{Rounds: 1, Slices: 1, Slice: 20 * time.Millisecond}
+	once := buffers.Turns{Rounds: 1, Slices: 1, Slice: 20 * time.Millisecond, At: patiently}
 	pieces, err := buffers.Interleave(t.Context(), once, buffers.Writers(false)...)
 	require.NoError(t, err)
 	whole, err := buffers.Interleave(t.Context(), once, buffers.Writers(true)...)
@@ -228,7 +231,7 @@ func TestInterleaveGivesEveryFlowItsTurns(t *testing.T) {
 		{Name: "a", Order: buffers.Order{Bytes: 50_000, Record: 1000}},
 		{Name: "b", Order: buffers.Order{Bytes: 70_000, Record: 1000, Buffer: 4096}},
 	}
-	out, err := buffers.Interleave(t.Context(), buffers.Turns{Rounds: 2, Slices: 2, Slice: 5 * time.Millisecond}, flows...)
+	out, err := buffers.Interleave(t.Context(), buffers.Turns{Rounds: 2, Slices: 2, Slice: 5 * time.Millisecond, At: patiently}, flows...)
 	require.NoError(t, err)
 	require.Len(t, out, 2)
 	for i, rounds := range out {
@@ -250,13 +253,13 @@ func TestInterleaveGivesEveryFlowItsTurns(t *testing.T) {
 func TestInterleaveFailsAsItsFlowsDo(t *testing.T) {
 	good := buffers.Flow{Name: "good", Order: buffers.Order{Bytes: 10, Record: 1}}
 	bad := buffers.Flow{Name: "bad", Order: buffers.Order{Bytes: 10}}
-	_, err := buffers.Interleave(t.Context(), buffers.Turns{Rounds: 1, Slices: 1, Slice: time.Millisecond}, good, bad)
+	_, err := buffers.Interleave(t.Context(), buffers.Turns{Rounds: 1, Slices: 1, Slice: time.Millisecond, At: patiently}, good, bad)
 	assert.ErrorContains(t, err, "bad: ")
 	assert.ErrorContains(t, err, "Order.Record is 0")
 	_, err = buffers.Interleave(t.Context(), buffers.Turns{}, good)
 	assert.ErrorContains(t, err, "interleave 1 flows")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = buffers.Interleave(ended, buffers.Turns{Rounds: 1, Slices: 1, Slice: time.Millisecond}, good, good)
+	_, err = buffers.Interleave(ended, buffers.Turns{Rounds: 1, Slices: 1, Slice: time.Millisecond, At: patiently}, good, good)
 	assert.ErrorIs(t, err, context.Canceled)
 }
