@@ -196,24 +196,50 @@ func TestCloseEndsConnectionsAtOnce(t *testing.T) {
 }
 
 func TestOnlySilenceClosesAConnection(t *testing.T) {
-	const timeout = 150 * time.Millisecond
+	const timeout = 300 * time.Millisecond
 	for _, name := range servers("") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := serveQuietly(t, name, models.Config{IdleTimeout: timeout})
-			c := dial(t, s)
-			for began := time.Now(); time.Since(began) < 3*timeout; {
-				exchange(t, c, name)
-				pause := time.NewTimer(timeout / 10) // traffic that is not dense
-				<-pause.C
+			// On a machine that has other work this client may be silent for too long
+			// unwillingly, which shows nothing.
+			for attempt := uint64(1); ; attempt++ {
+				c := dial(t, s)
+				last, silence, err := talk(c, name, 3*timeout, timeout/10)
+				if silence >= timeout {
+					require.Less(t, attempt, uint64(20), "this machine is too busy")
+					continue
+				}
+				require.NoError(t, err, "after %v of silence", silence)
+				_, err = io.ReadAll(c)
+				require.NoError(t, err)
+				assert.GreaterOrEqual(t, time.Since(last), timeout)
+				require.Eventually(t, func() bool { return s.Stats().IdleClosed == attempt }, 5*time.Second, time.Millisecond)
+				return
 			}
-			silent := time.Now()
-			_, err := io.ReadAll(c)
-			require.NoError(t, err)
-			assert.GreaterOrEqual(t, time.Since(silent), timeout*9/10)
-			require.Eventually(t, func() bool { return s.Stats().IdleClosed == 1 }, 5*time.Second, time.Millisecond)
 		})
 	}
+}
+
+// talk makes exchanges with pauses between them. It returns when the last of them began,
+// and the longest time between the beginning of one and the end of the next.
+func talk(c net.Conn, name string, span, pause time.Duration) (last time.Time, silence time.Duration, err error) {
+	request, reply := hello(name)
+	got := make([]byte, len(reply))
+	began := time.Now()
+	for last = began; time.Since(began) < span; {
+		now := time.Now()
+		if _, err = c.Write(request); err == nil {
+			_, err = io.ReadFull(c, got)
+		}
+		silence, last = max(silence, time.Since(last)), now
+		if err != nil {
+			return last, silence, err
+		}
+		between := time.NewTimer(pause)
+		<-between.C
+	}
+	return last, silence, nil
 }
 
 // serveQuietly is serve for tests that run beside each other, whose descriptors cannot
