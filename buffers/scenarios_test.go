@@ -23,15 +23,15 @@ func TestEveryScenarioRunsAndItsServerSaysWhatItIs(t *testing.T) {
 			continue // the same servers again
 		}
 		t.Run(s.Name, func(t *testing.T) {
+			s.Server.StartTimeout = time.Minute // on a machine that has other work
 			server, plan, err := s.Start(t.Context())
 			require.NoError(t, err)
 			defer func() { assert.NoError(t, server.Stop(context.Background())) }()
-			plan.Conns, plan.Duration = 4, 50*time.Millisecond
-			r, err := load.Run(t.Context(), plan)
+			plan.Conns = 4
+			conns, err := load.Dial(t.Context(), plan)
 			require.NoError(t, err)
-			assert.Positive(t, r.Requests)
-			assert.Zero(t, r.Lost, "%v", r.Reasons)
-			assert.Empty(t, r.FirstError)
+			defer conns.Close()
+			run(t, conns, 40) // few, as there are servers that stall
 			if own := buffers.Models()[s.Server.Model]; own != nil {
 				assert.Equal(t, s.Server.Model, server.Info().Stats.Model)
 			} else {
