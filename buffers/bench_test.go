@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"netbench/buffers"
-	"netbench/internal/counters"
 	"netbench/internal/cpu"
 	"netbench/internal/scenario"
 	"netbench/models"
@@ -79,15 +78,17 @@ func (r *rig) close() error {
 	return errors.Join(r.download.Close(), r.stream.Kill())
 }
 
+// must ends a benchmark that has failed.
+func must(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
 // benchOrders measures a flow over loopback, an order at a time.
 func benchOrders(b *testing.B, f buffers.Flow) {
 	var r *rig
-	must := func(b *testing.B, err error) {
-		b.Helper()
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
 	orders := func(b *testing.B, n int, read func(int64) error) {
 		for range n {
 			must(b, r.download.Order(f.Order))
@@ -101,33 +102,21 @@ func benchOrders(b *testing.B, f buffers.Flow) {
 			b.Log(results.FactLine("server-cpus", cpu.Format(r.cpus)))
 			orders(b, 2, r.download.Verify)
 		}
-		allocated, err := r.stream.Allocated(b.Context())
-		must(b, err)
-		before, err := r.stream.CPU(b.Context())
-		must(b, err)
-		b.ResetTimer()
-		orders(b, b.N, r.download.Take)
-		b.StopTimer()
-		took := b.Elapsed()
-		after, err := r.stream.CPU(b.Context())
-		must(b, err)
-		now, err := r.stream.Allocated(b.Context())
-		must(b, err)
-		m := buffers.Moved{Bytes: int64(b.N) * f.Order.Bytes, Elapsed: took, CPU: after - before}
-		b.ReportMetric(float64(now-allocated)/float64(b.N), "server-allocs/op")
-		if set, err := counters.Open(r.stream.PID()); err != nil {
-			b.Log(results.WarningLine("syscalls/MiB: " + err.Error()))
-		} else {
-			from, err := set.Read()
-			must(b, err)
-			orders(b, 20, r.download.Take)
-			to, err := set.Read()
-			must(b, err)
-			must(b, set.Close())
-			if n := to.Sub(from); n.NoSyscalls == "" {
-				m.Syscalls, m.CountedBytes = n.Syscalls, 20*f.Order.Bytes
-			}
+		read := func() error {
+			b.ResetTimer()
+			orders(b, b.N, r.download.Take)
+			b.StopTimer()
+			_, err := r.stream.CPU(b.Context()) // waits until it is blocked
+			return err
 		}
+		m, err := r.stream.Meter(b.Context(), r.download, read)
+		must(b, err)
+		m.Bytes, m.Elapsed = int64(b.N)*f.Order.Bytes, b.Elapsed()
+		must(b, r.stream.Count(b.Context(), r.download, &m, func() error {
+			orders(b, 20, r.download.Take)
+			_, err := r.stream.CPU(b.Context())
+			return err
+		}))
 		orders(b, 1, r.download.Verify) // nothing was lost or came twice
 		report(b, m)
 	})
@@ -140,9 +129,14 @@ func benchOrders(b *testing.B, f buffers.Flow) {
 func report(b *testing.B, m buffers.Moved) {
 	b.ReportMetric(0, "ns/op") // an operation is no request
 	b.ReportMetric(m.Rate()/1e6, "MB/s")
-	b.ReportMetric(m.CPUPerKiB(), "server-cpu-ns/KiB")
+	if m.Written > 0 {
+		b.ReportMetric(m.CPUPerKiB(), "server-cpu-ns/KiB")
+	}
+	b.ReportMetric(float64(m.Allocated)/float64(b.N), "server-allocs/op")
 	if v, ok := m.SyscallsPerMiB(); ok {
 		b.ReportMetric(v, "syscalls/MiB")
+	} else if m.NoCounts != "" {
+		b.Log(results.WarningLine("syscalls/MiB: " + m.NoCounts))
 	}
 }
 
@@ -249,47 +243,34 @@ func benchOver(b *testing.B, d distance, flows []buffers.Flow) {
 			var r *rig
 			b.Run(f.Name, func(b *testing.B) {
 				if b.N == 1 || r == nil { // a repetition begins
-					if err := r.close(); err != nil {
-						b.Fatal(err)
-					}
+					must(b, r.close())
 					r = newRig(b, over, f.Reading)
-					if err := r.download.Order(f.Order); err != nil {
-						b.Fatal(err)
-					}
-					if err := r.download.Verify(32 << 10); err != nil {
-						b.Fatal(err)
-					}
-					if _, err := r.download.TakeFor(buffers.Settling(d.roundTrip)); err != nil {
-						b.Fatal(err)
-					}
+					must(b, r.download.Order(f.Order))
+					must(b, r.download.Verify(32<<10))
+					_, err := r.download.TakeFor(buffers.Settling(d.roundTrip))
+					must(b, err)
 				}
-				before, err := r.stream.CPUNow()
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.ResetTimer()
-				err = r.download.Take(int64(b.N) * unit)
-				b.StopTimer()
-				if err != nil {
-					b.Fatal(err)
-				}
-				took := b.Elapsed()
-				after, err := r.stream.CPUNow()
-				if err != nil {
-					b.Fatal(err)
-				}
+				begin, err := r.stream.Socket(b.Context(), r.download)
+				must(b, err)
+				m, err := r.stream.Meter(b.Context(), r.download, func() error {
+					b.ResetTimer()
+					defer b.StopTimer()
+					return r.download.Take(int64(b.N) * unit)
+				})
+				must(b, err)
 				sender, err := r.stream.Socket(b.Context(), r.download)
-				if err != nil {
-					b.Fatal(err)
-				}
+				must(b, err)
 				receiver, err := r.download.Socket()
-				if err != nil {
-					b.Fatal(err)
+				must(b, err)
+				must(b, r.stream.Count(b.Context(), r.download, &m, func() error {
+					_, err := r.download.TakeFor(200 * time.Millisecond)
+					return err
+				}))
+				must(b, r.download.Verify(4<<10)) // nothing was lost or came twice
+				report(b, m)
+				if n := sender.Retransmits - begin.Retransmits; n > 0 {
+					b.Log(results.WarningLine(fmt.Sprintf("%d segments were sent again: this may be what bounds the rate", n)))
 				}
-				if err := r.download.Verify(4 << 10); err != nil {
-					b.Fatal(err)
-				}
-				report(b, buffers.Moved{Bytes: int64(b.N) * unit, Elapsed: took, CPU: after - before})
 				b.ReportMetric(float64(sender.SendBuffer), "sndbuf-B")
 				b.ReportMetric(float64(receiver.ReceiveBuffer), "rcvbuf-B")
 			})

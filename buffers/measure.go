@@ -3,13 +3,17 @@ package buffers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"netbench/internal/counters"
 )
 
 // Steady is what [Measure] found of a flow that never pauses.
 type Steady struct {
 	Moved
 	Sender, Receiver SocketState // when it had been measured
+	Resent           uint32      // segments sent again while it was measured
 }
 
 // verified is how much of a flow is compared byte by byte, before and after it is
@@ -43,28 +47,95 @@ func Measure(ctx context.Context, s *Stream, f Flow, settle, span time.Duration)
 	if err := ctx.Err(); err != nil {
 		return out, err
 	}
-	before, err := s.CPUNow()
+	before, err := s.Socket(ctx, d)
 	if err != nil {
 		return out, err
 	}
-	began := time.Now()
-	n, err := d.TakeFor(span)
-	if err != nil {
+	if out.Moved, err = s.Meter(ctx, d, func() error { _, err := d.TakeFor(span); return err }); err != nil {
 		return out, err
 	}
-	out.Bytes, out.Elapsed = n, time.Since(began)
-	after, err := s.CPUNow()
-	if err != nil {
-		return out, err
+	if out.Written == 0 {
+		return out, fmt.Errorf("buffers: the server wrote nothing within %v (measure for longer)", span)
 	}
-	out.CPU = after - before
 	if out.Sender, err = s.Socket(ctx, d); err != nil {
 		return out, err
 	}
+	out.Resent = out.Sender.Retransmits - before.Retransmits
 	if out.Receiver, err = d.Socket(); err != nil {
 		return out, err
 	}
 	return out, d.Verify(verified)
+}
+
+// Meter says what was moved and what it cost the server while read reads from d, which
+// is one of its downloads. The server may be in the middle of writing before and after.
+// Asking it is not part of what is measured.
+func (s *Stream) Meter(ctx context.Context, d *Download, read func() error) (m Moved, err error) {
+	first, err := s.Progress(ctx, d)
+	if err != nil {
+		return m, err
+	}
+	from, err := s.Progress(ctx, d)
+	if err != nil {
+		return m, err
+	}
+	before, err := s.CPUNow()
+	if err != nil {
+		return m, err
+	}
+	at, began := d.at, time.Now()
+	if err := read(); err != nil {
+		return m, err
+	}
+	m.Bytes, m.Elapsed = d.at-at, time.Since(began)
+	after, err := s.CPUNow()
+	if err != nil {
+		return m, err
+	}
+	to, err := s.Progress(ctx, d)
+	if err != nil {
+		return m, err
+	}
+	m.CPU, m.Written = after-before, to.Written-from.Written
+	// What answering allocates is known from the first answer.
+	m.Allocated = uint64(max(0, int64(to.Allocated-from.Allocated)-int64(from.Allocated-first.Allocated)))
+	return m, nil
+}
+
+// Count adds to m the system calls that the server makes while read reads from d; see
+// Meter.
+func (s *Stream) Count(ctx context.Context, d *Download, m *Moved, read func() error) error {
+	set, err := counters.Open(s.PID())
+	if err != nil {
+		m.NoCounts = err.Error()
+		return nil // what cannot be counted is absent
+	}
+	defer set.Close()
+	from, err := s.Progress(ctx, d)
+	if err != nil {
+		return err
+	}
+	before, err := set.Read()
+	if err != nil {
+		return err
+	}
+	if err := read(); err != nil {
+		return err
+	}
+	after, err := set.Read()
+	if err != nil {
+		return err
+	}
+	to, err := s.Progress(ctx, d)
+	if err != nil {
+		return err
+	}
+	counted := after.Sub(before)
+	if m.NoCounts = counted.NoSyscalls; m.NoCounts == "" {
+		m.Syscalls += counted.Syscalls
+		m.CountedBytes += to.Written - from.Written
+	}
+	return nil
 }
 
 // Settling is how long a flow over a round trip should get going before it is

@@ -197,11 +197,17 @@ func (s *Stream) Socket(ctx context.Context, d *Download) (SocketState, error) {
 	return state, err
 }
 
-// Allocated is the number of objects that the server has allocated on its heap so far.
-func (s *Stream) Allocated(ctx context.Context) (uint64, error) {
-	var n uint64
-	err := s.child.Call(ctx, opAllocated, nil, &n)
-	return n, err
+// Progress is how far a server has come.
+type Progress struct {
+	Written   int64  `json:"written"`   // bytes that were written to the connection asked about
+	Allocated uint64 `json:"allocated"` // objects that the server has allocated on its heap
+}
+
+// Progress asks the server how far it has come with a download that is open.
+func (s *Stream) Progress(ctx context.Context, d *Download) (Progress, error) {
+	var p Progress
+	err := s.child.Call(ctx, opProgress, d.conn.LocalAddr().String(), &p)
+	return p, err
 }
 
 // granted is the server's answer to an order.

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"netbench/internal/counters"
 	"netbench/load"
 )
 
@@ -22,9 +21,18 @@ type Flow struct {
 
 // Moved is what came of a flow while it was driven.
 type Moved struct {
-	Bytes   int64
+	Bytes   int64 // that the client read
 	Elapsed time.Duration
-	CPU     time.Duration // of the server's process meanwhile
+
+	// CPU is what the server's process used meanwhile, and Written the bytes that it
+	// wrote with it. They are more or less than Bytes by what the kernels held before
+	// and after: with much room in socket buffers, a server writes in bursts.
+	CPU     time.Duration
+	Written int64
+
+	// Allocated is the number of objects that the server allocated meanwhile, found by
+	// [Stream.Meter] only.
+	Allocated uint64
 
 	// Syscalls is what the server asked of the kernel for CountedBytes, in slices
 	// of their own; CountedBytes is 0 where nothing was counted, and NoCounts says
@@ -37,8 +45,8 @@ type Moved struct {
 // Rate is bytes per second.
 func (m Moved) Rate() float64 { return float64(m.Bytes) / m.Elapsed.Seconds() }
 
-// CPUPerKiB is the server's CPU time by KiB, in ns.
-func (m Moved) CPUPerKiB() float64 { return float64(m.CPU) / (float64(m.Bytes) / 1024) }
+// CPUPerKiB is the server's CPU time by KiB that it wrote, in ns.
+func (m Moved) CPUPerKiB() float64 { return float64(m.CPU) / (float64(m.Written) / 1024) }
 
 // SyscallsPerMiB is the server's system calls by MiB; ok is false where nothing was
 // counted.
@@ -191,6 +199,7 @@ func (l *lane) slice(ctx context.Context, span time.Duration, m *Moved) error {
 		return err
 	}
 	m.Bytes += n
+	m.Written += n // whole orders
 	m.Elapsed += took
 	m.CPU += after - before
 	return nil
@@ -198,33 +207,13 @@ func (l *lane) slice(ctx context.Context, span time.Duration, m *Moved) error {
 
 // count counts the server's system calls in a slice whose time does not count.
 func (l *lane) count(ctx context.Context, span time.Duration, m *Moved) error {
-	set, err := counters.Open(l.stream.PID())
-	if err != nil {
-		m.NoCounts = err.Error()
-		return nil // what cannot be counted is absent
-	}
-	defer set.Close()
-	from, err := set.Read()
-	if err != nil {
+	return l.stream.Count(ctx, l.download, m, func() error {
+		if _, _, err := l.orders(ctx, span); err != nil {
+			return err
+		}
+		_, err := l.stream.CPU(ctx) // waits until it is blocked
 		return err
-	}
-	n, _, err := l.orders(ctx, span)
-	if err != nil {
-		return err
-	}
-	if _, err := l.stream.CPU(ctx); err != nil { // waits until it is blocked
-		return err
-	}
-	to, err := set.Read()
-	if err != nil {
-		return err
-	}
-	counted := to.Sub(from)
-	if m.NoCounts = counted.NoSyscalls; m.NoCounts == "" {
-		m.Syscalls += counted.Syscalls
-		m.CountedBytes += n
-	}
-	return nil
+	})
 }
 
 // RatioOf compares flow b with flow a by a metric, round by round; both are as
@@ -243,8 +232,10 @@ func RatioOf(metric func(Moved) float64, a, b []Moved) load.Ratio {
 func Sum(all []Moved) (sum Moved) {
 	for _, m := range all {
 		sum.Bytes += m.Bytes
+		sum.Written += m.Written
 		sum.Elapsed += m.Elapsed
 		sum.CPU += m.CPU
+		sum.Allocated += m.Allocated
 		sum.Syscalls += m.Syscalls
 		sum.CountedBytes += m.CountedBytes
 		sum.NoCounts = cmp.Or(sum.NoCounts, m.NoCounts)

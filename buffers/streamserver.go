@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"netbench/internal/proc"
@@ -17,9 +18,9 @@ import (
 
 // streamRole is the role of a Stream's process; the others are its operations.
 const (
-	streamRole  = "buffers-stream"
-	opSocket    = "socket"
-	opAllocated = "allocated"
+	streamRole = "buffers-stream"
+	opSocket   = "socket"
+	opProgress = "progress"
 )
 
 // stallLimit is how long a client of a Stream may take nothing, or ask for nothing.
@@ -45,7 +46,7 @@ func runStream(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error
 	if err != nil {
 		return err
 	}
-	s := &streamServer{open: map[string]*net.TCPConn{}}
+	s := &streamServer{open: map[string]*patient{}}
 	ch.Handle(opSocket, func(_ context.Context, arg json.RawMessage) (any, error) {
 		var peer string
 		if err := json.Unmarshal(arg, &peer); err != nil {
@@ -53,10 +54,12 @@ func runStream(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error
 		}
 		return s.state(peer)
 	})
-	ch.Handle(opAllocated, func(context.Context, json.RawMessage) (any, error) {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.Mallocs, nil
+	ch.Handle(opProgress, func(_ context.Context, arg json.RawMessage) (any, error) {
+		var peer string
+		if err := json.Unmarshal(arg, &peer); err != nil {
+			return nil, err
+		}
+		return s.progress(peer)
 	})
 	var accepting sync.WaitGroup
 	accepting.Go(func() { s.accept(l) })
@@ -77,7 +80,7 @@ type streamServer struct {
 
 	mu     sync.Mutex
 	closed bool
-	open   map[string]*net.TCPConn // by the client's address
+	open   map[string]*patient // by the client's address
 }
 
 // accept serves connections until the listener is closed. An accept that fails for
@@ -92,23 +95,23 @@ func (s *streamServer) accept(l net.Listener) {
 			time.Sleep(firstBackoff)
 			continue
 		}
-		tcp, peer := c.(*net.TCPConn), c.RemoteAddr().String()
+		to, peer := &patient{c: c.(*net.TCPConn)}, c.RemoteAddr().String()
 		s.mu.Lock()
 		if s.closed {
 			s.mu.Unlock()
 			_ = c.Close()
 			continue
 		}
-		s.open[peer] = tcp
+		s.open[peer] = to
 		s.running.Add(1)
 		s.mu.Unlock()
 		go func() {
 			defer s.running.Done()
-			serveOrders(tcp) // what ends it is the client's to see
+			serveOrders(to) // what ends it is the client's to see
 			s.mu.Lock()
 			delete(s.open, peer)
 			s.mu.Unlock()
-			_ = tcp.Close()
+			_ = to.c.Close()
 		}()
 	}
 }
@@ -117,43 +120,61 @@ func (s *streamServer) accept(l net.Listener) {
 func (s *streamServer) closeAll() {
 	s.mu.Lock()
 	s.closed = true
-	for _, c := range s.open {
-		_ = c.SetLinger(0) // what the client did not read is not sent on
-		_ = c.Close()
+	for _, to := range s.open {
+		_ = to.c.SetLinger(0) // what the client did not read is not sent on
+		_ = to.c.Close()
 	}
 	s.mu.Unlock()
 	s.running.Wait()
 }
 
-// state is that of the socket to a client.
-func (s *streamServer) state(peer string) (SocketState, error) {
+// to is the connection to a client.
+func (s *streamServer) to(peer string) (*patient, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.open[peer]
-	if c == nil {
-		return SocketState{}, fmt.Errorf("no connection from %s is open", peer)
+	if to := s.open[peer]; to != nil {
+		return to, nil
 	}
-	raw, err := c.SyscallConn()
+	return nil, fmt.Errorf("no connection from %s is open", peer)
+}
+
+// state is that of the socket to a client.
+func (s *streamServer) state(peer string) (SocketState, error) {
+	to, err := s.to(peer)
+	if err != nil {
+		return SocketState{}, err
+	}
+	raw, err := to.c.SyscallConn()
 	if err != nil {
 		return SocketState{}, err
 	}
 	return stateOf(raw)
 }
 
+// progress is how far the server has come with a client.
+func (s *streamServer) progress(peer string) (Progress, error) {
+	to, err := s.to(peer)
+	if err != nil {
+		return Progress{}, err
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return Progress{Written: to.written.Load(), Allocated: m.Mallocs}, nil
+}
+
 // serveOrders carries out orders one after the other until the client ends the
 // stream, or stalls, or orders nonsense, which is answered.
-func serveOrders(c *net.TCPConn) {
-	to := &patient{c: c}
+func serveOrders(to *patient) {
 	var w *bufio.Writer
 	for {
-		_ = c.SetReadDeadline(time.Now().Add(stallLimit))
+		_ = to.c.SetReadDeadline(time.Now().Add(stallLimit))
 		var o Order
-		if readNote(c, &o) != nil {
+		if readNote(to.c, &o) != nil {
 			return
 		}
 		err := o.check()
 		if err == nil {
-			err = o.configure(c)
+			err = o.configure(to.c)
 		}
 		if err != nil {
 			_ = writeNote(to, granted{Error: err.Error()})
@@ -220,6 +241,7 @@ func (o Order) send(w io.Writer, flush func() error) error {
 type patient struct {
 	c       *net.TCPConn
 	renewed time.Time
+	written atomic.Int64 // bytes
 }
 
 func (p *patient) Write(b []byte) (int, error) {
@@ -227,5 +249,7 @@ func (p *patient) Write(b []byte) (int, error) {
 		p.renewed = now
 		_ = p.c.SetWriteDeadline(now.Add(stallLimit))
 	}
-	return p.c.Write(b)
+	n, err := p.c.Write(b)
+	p.written.Add(int64(n))
+	return n, err
 }
