@@ -154,12 +154,25 @@ func (d distance) String() string {
 	return fmt.Sprintf("rtt=%v/rate=%s", d.roundTrip, rate)
 }
 
-// link makes one, whose queue holds what is on its way when it is full, and some more.
+// queue is how long a packet waits at most before it is transmitted: a round trip, as is
+// the rule for one connection, and not less than the scheduler of a busy host needs.
+func (d distance) queue() time.Duration {
+	if d.rate == 0 {
+		return 0 // without a rate nothing waits
+	}
+	return max(d.roundTrip, 40*time.Millisecond)
+}
+
+// link makes one.
 func (d distance) link(ctx context.Context) (*link.Link, error) {
 	return link.New(ctx, link.Both(link.Shape{
-		Delay: d.roundTrip / 2, Rate: d.rate,
-		QueuePackets: int(max(100, buffers.Product(d.rate, d.roundTrip)/link.DefaultMTU)),
+		Delay: d.roundTrip / 2, Rate: d.rate, QueueBytes: int(buffers.Product(d.rate, d.queue())),
 	}))
+}
+
+// settling is how long a flow is let go before it is measured.
+func (d distance) settling() time.Duration {
+	return buffers.Settling(max(d.roundTrip, d.queue()))
 }
 
 // distances are those of B4.
@@ -227,6 +240,10 @@ func BenchmarkSocket(b *testing.B) {
 	}
 }
 
+// countFor is how long system calls are counted: at 10 Mb/s a server writes a burst a few
+// times a second.
+const countFor = 500 * time.Millisecond
+
 // benchOver measures flows that never pause, over a link.
 func benchOver(b *testing.B, d distance, flows []buffers.Flow) {
 	const unit = 64 << 10
@@ -247,7 +264,7 @@ func benchOver(b *testing.B, d distance, flows []buffers.Flow) {
 					r = newRig(b, over, f.Reading)
 					must(b, r.download.Order(f.Order))
 					must(b, r.download.Verify(32<<10))
-					_, err := r.download.TakeFor(buffers.Settling(d.roundTrip))
+					_, err := r.download.TakeFor(d.settling())
 					must(b, err)
 				}
 				begin, err := r.stream.Socket(b.Context(), r.download)
@@ -262,10 +279,12 @@ func benchOver(b *testing.B, d distance, flows []buffers.Flow) {
 				must(b, err)
 				receiver, err := r.download.Socket()
 				must(b, err)
-				must(b, r.stream.Count(b.Context(), r.download, &m, func() error {
-					_, err := r.download.TakeFor(200 * time.Millisecond)
-					return err
-				}))
+				if b.N > 1 || b.Elapsed() > 100*time.Millisecond { // not while N is sought
+					must(b, r.stream.Count(b.Context(), r.download, &m, func() error {
+						_, err := r.download.TakeFor(countFor)
+						return err
+					}))
+				}
 				must(b, r.download.Verify(4<<10)) // nothing was lost or came twice
 				report(b, m)
 				if n := sender.Retransmits - begin.Retransmits; n > 0 {

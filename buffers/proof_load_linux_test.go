@@ -88,7 +88,7 @@ func proveRead(t *testing.T) *section {
 		for i, name := range c.Names {
 			if _, known := idle[name]; !known {
 				r, err := memory.Measure(t.Context(), memory.Subject{Name: name, Server: chosen[i].Server},
-					memory.Options{Conns: []int{*proofConns / 4, *proofConns / 2, *proofConns}})
+					memory.Options{Conns: []int{*proofConns / 4, *proofConns / 2, *proofConns}, Repetitions: 2})
 				require.NoError(t, err)
 				idle[name] = r.User
 			}
