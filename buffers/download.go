@@ -22,6 +22,7 @@ type Download struct {
 
 	order Order
 	at    int64 // bytes of the order that were read
+	total int64 // bytes of all orders that were read
 }
 
 // Reading says how a [Download] reads.
@@ -120,12 +121,17 @@ func (d *Download) read(n int64, look bool) error {
 				return fmt.Errorf("buffers: wrong bytes in the %d from %d on", got, d.at)
 			}
 		}
-		d.at += int64(got)
+		d.advance(got)
 		if err != nil && d.at < end {
 			return fmt.Errorf("buffers: %d bytes before their end: %w", end-d.at, noEOF(err))
 		}
 	}
 	return nil
+}
+
+func (d *Download) advance(n int) {
+	d.at += int64(n)
+	d.total += int64(n)
 }
 
 // TakeFor reads until the time is over and returns how much that was. It fails if the
@@ -135,7 +141,7 @@ func (d *Download) TakeFor(span time.Duration) (int64, error) {
 	_ = d.conn.SetReadDeadline(end)
 	for d.Left() > 0 {
 		got, err := d.conn.Read(d.room[:min(int64(len(d.room)), d.Left(), maxRecord)])
-		d.at += int64(got)
+		d.advance(got)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return d.at - from, nil
 		}

@@ -83,11 +83,11 @@ func (s *Stream) Meter(ctx context.Context, d *Download, read func() error) (m M
 	if err != nil {
 		return m, err
 	}
-	at, began := d.at, time.Now()
+	total, began := d.total, time.Now()
 	if err := read(); err != nil {
 		return m, err
 	}
-	m.Bytes, m.Elapsed = d.at-at, time.Since(began)
+	m.Bytes, m.Elapsed = d.total-total, time.Since(began)
 	after, err := s.CPUNow()
 	if err != nil {
 		return m, err

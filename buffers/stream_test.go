@@ -116,6 +116,75 @@ func TestAServerThatDiesEndsItsDownloads(t *testing.T) {
 	require.NoError(t, d.Verify(100_000), "the other server goes on")
 }
 
+// A server is ahead of its client by what the kernels hold: what it did is to be set against
+// what it wrote, and not against what the client read meanwhile.
+func TestMeterSetsTheServersWorkAgainstWhatItWrote(t *testing.T) {
+	onLinux(t)
+	s := stream(t, buffers.StreamOptions{})
+	d := open(t, s, buffers.Reading{})
+	const size, record = 1 << 20, 1 << 10
+	whole := func() error {
+		if err := d.Order(buffers.Order{Bytes: size, Record: record}); err != nil {
+			return err
+		}
+		if err := d.Take(size); err != nil {
+			return err
+		}
+		_, err := s.CPU(t.Context())
+		return err
+	}
+	m, err := s.Meter(t.Context(), d, whole)
+	require.NoError(t, err)
+	assert.EqualValues(t, size, m.Bytes)
+	assert.InDelta(t, size, m.Written, 100, "and the answer to the order")
+	assert.Positive(t, m.CPU)
+	assert.Positive(t, m.Elapsed)
+	assert.Less(t, m.Allocated, uint64(200), "nothing by record")
+	require.NoError(t, s.Count(t.Context(), d, &m, whole))
+	if m.NoCounts != "" {
+		needs.Skip(t, needs.Perf, m.NoCounts)
+	}
+	assert.InDelta(t, size, m.CountedBytes, 100)
+	assert.GreaterOrEqual(t, m.Syscalls, uint64(size/record), "a write for each record")
+	assert.Less(t, m.Syscalls, uint64(3*size/record))
+
+	// The client reads nothing, and the server writes until the kernels are full.
+	begin, err := s.Progress(t.Context(), d)
+	require.NoError(t, err)
+	m, err = s.Meter(t.Context(), d, func() error {
+		if err := d.Order(buffers.Order{Bytes: 1 << 40, Record: record}); err != nil {
+			return err
+		}
+		require.Eventually(t, func() bool {
+			now, err := s.Progress(t.Context(), d)
+			return err == nil && now.Written > begin.Written+10*record
+		}, 10*time.Second, time.Millisecond)
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Zero(t, m.Bytes)
+	assert.Positive(t, m.Written)
+
+	require.NoError(t, d.Close())
+	require.Eventually(t, func() bool { _, err := s.Progress(t.Context(), d); return err != nil }, 10*time.Second, time.Millisecond)
+	_, err = s.Progress(t.Context(), d)
+	assert.ErrorContains(t, err, "no connection from")
+}
+
+func TestAFailureToReadEndsAMeasurement(t *testing.T) {
+	onLinux(t)
+	s := stream(t, buffers.StreamOptions{})
+	d := open(t, s, buffers.Reading{})
+	tooMuch := func() error { return d.Take(1) } // nothing is ordered
+	_, err := s.Meter(t.Context(), d, tooMuch)
+	assert.ErrorContains(t, err, "of 0 that are left")
+	var m buffers.Moved
+	if err := s.Count(t.Context(), d, &m, tooMuch); m.NoCounts == "" {
+		assert.ErrorContains(t, err, "of 0 that are left")
+	}
+	assert.Zero(t, m.CountedBytes)
+}
+
 func TestTheKernelGivesTwiceWhatItIsAskedForUpToItsLimit(t *testing.T) {
 	onLinux(t)
 	limits, err := buffers.ReadKernelLimits()
@@ -177,6 +246,8 @@ func TestASmallReceiveBufferBoundsTheRateOverADistance(t *testing.T) {
 	assert.Greater(t, tuned.Receiver.ReceiveBuffer, 32<<10)
 	assert.Greater(t, tuned.Rate(), 2*small.Rate())
 	assert.GreaterOrEqual(t, small.Sender.RTT, roundTrip*9/10)
+	assert.Positive(t, small.Written)
+	assert.Positive(t, small.CPU)
 }
 
 func TestAStreamOnALinkLeavesNothingBehind(t *testing.T) {
