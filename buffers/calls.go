@@ -9,7 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"syscall"
 	"time"
 )
 
@@ -74,6 +73,7 @@ func (c Calls) Do(ctx context.Context) (took []time.Duration, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("buffers: calls: %w", err)
 	}
+	quick := newQuickAck(raw)
 	random := rand.New(rand.NewPCG(uint64(c.Size), 4))
 	request := binary.BigEndian.AppendUint32(nil, uint32(c.Size))
 	request = append(request, make([]byte, c.Size)...)
@@ -88,7 +88,7 @@ func (c Calls) Do(ctx context.Context) (took []time.Duration, err error) {
 		}
 		began := time.Now()
 		_ = tcp.SetDeadline(began.Add(callLimit))
-		if err := c.exchange(tcp, raw, request, reply); err != nil {
+		if err := c.exchange(tcp, quick, request, reply); err != nil {
 			return took, fmt.Errorf("buffers: call %d: %w", i, err)
 		}
 		took = append(took, time.Since(began))
@@ -100,7 +100,7 @@ func (c Calls) Do(ctx context.Context) (took []time.Duration, err error) {
 }
 
 // exchange sends a request and reads its reply.
-func (c Calls) exchange(tcp *net.TCPConn, raw syscall.RawConn, request, reply []byte) error {
+func (c Calls) exchange(tcp *net.TCPConn, quick *setter, request, reply []byte) error {
 	pieces := [][]byte{request}
 	if c.Split {
 		pieces = [][]byte{request[:smallHeader], request[smallHeader:]}
@@ -112,7 +112,7 @@ func (c Calls) exchange(tcp *net.TCPConn, raw syscall.RawConn, request, reply []
 	}
 	for at := 0; at < len(reply); {
 		if c.QuickAck {
-			if err := quickAck(raw); err != nil {
+			if err := quick.to(1); err != nil {
 				return err
 			}
 		}

@@ -53,13 +53,16 @@ func smalls() []design {
 	return append(all,
 		design{SmallCork, "frame", smallServer(nil, corked)},
 		design{SmallMore, "frame", smallServer(nil, withMore)},
-		design{SmallQuick, "frame", smallServer(func(c *conn) error { return quickAck(c.raw) }, joined)},
+		design{SmallQuick, "frame", smallServer(acknowledging, joined)},
 	)
 }
 
-// smallServer makes a server of frames. Before, if not nil, is done before each
-// read from the connection; reply sends a whole frame.
-func smallServer(before func(*conn) error, reply func(c *conn, frame []byte) error) func(models.Config) (func(*conn) error, error) {
+// replying makes what sends whole frames on a connection.
+type replying func(c *conn) func(frame []byte) error
+
+// smallServer makes a server of frames. What before makes for a connection, if it is not
+// nil, is done before each read from it.
+func smallServer(before func(c *conn) func() error, reply replying) func(models.Config) (func(*conn) error, error) {
 	return func(cfg models.Config) (func(*conn) error, error) {
 		longest := cfg.Service.Limits().Request
 		if longest > smallMax+smallHeader {
@@ -69,8 +72,9 @@ func smallServer(before func(*conn) error, reply func(c *conn, frame []byte) err
 		return func(c *conn) error {
 			var from io.Reader = c
 			if before != nil {
-				from = reading{c, before}
+				from = reading{c, before(c)}
 			}
+			send := reply(c)
 			r := bufio.NewReader(from)
 			frame := make([]byte, smallHeader, 256)
 			for {
@@ -88,7 +92,7 @@ func smallServer(before func(*conn) error, reply func(c *conn, frame []byte) err
 				if _, err := io.ReadFull(r, frame[smallHeader:]); err != nil {
 					return ended(err)
 				}
-				if err := reply(c, frame); err != nil {
+				if err := send(frame); err != nil {
 					return err
 				}
 			}
@@ -108,48 +112,62 @@ func ended(err error) error {
 // reading does something before each read of a connection.
 type reading struct {
 	c      *conn
-	before func(*conn) error
+	before func() error
 }
 
 func (r reading) Read(p []byte) (int, error) {
-	if err := r.before(r.c); err != nil {
+	if err := r.before(); err != nil {
 		return 0, err
 	}
 	return r.c.Read(p)
 }
 
-func joined(c *conn, frame []byte) error {
-	_, err := c.Write(frame)
-	return err
+func acknowledging(c *conn) func() error {
+	quick := newQuickAck(c.raw)
+	return func() error { return quick.to(1) }
 }
 
-func split(c *conn, frame []byte) error {
-	if _, err := c.Write(frame[:smallHeader]); err != nil {
+func joined(c *conn) func(frame []byte) error {
+	return func(frame []byte) error {
+		_, err := c.Write(frame)
 		return err
 	}
-	_, err := c.Write(frame[smallHeader:])
-	return err
 }
 
-func corked(c *conn, frame []byte) error {
-	if err := cork(c.raw, true); err != nil {
+func split(c *conn) func(frame []byte) error {
+	return func(frame []byte) error {
+		if _, err := c.Write(frame[:smallHeader]); err != nil {
+			return err
+		}
+		_, err := c.Write(frame[smallHeader:])
 		return err
 	}
-	if err := split(c, frame); err != nil {
-		return err
+}
+
+func corked(c *conn) func(frame []byte) error {
+	cork, send := newCork(c.raw), split(c)
+	return func(frame []byte) error {
+		if err := cork.to(1); err != nil {
+			return err
+		}
+		if err := send(frame); err != nil {
+			return err
+		}
+		return cork.to(0)
 	}
-	return cork(c.raw, false)
 }
 
 // withMore writes the length, with the word that more follows, then the payload.
-func withMore(c *conn, frame []byte) error {
-	if len(frame) == smallHeader { // no more follows
-		return joined(c, frame)
+func withMore(c *conn) func(frame []byte) error {
+	first, whole := newMore(c.raw), joined(c)
+	return func(frame []byte) error {
+		if len(frame) == smallHeader { // no more follows
+			return whole(frame)
+		}
+		if err := first.send(frame[:smallHeader]); err != nil {
+			return err
+		}
+		c.out.Add(smallHeader)
+		return whole(frame[smallHeader:])
 	}
-	if err := sendMore(c.raw, frame[:smallHeader]); err != nil {
-		return err
-	}
-	c.out.Add(smallHeader)
-	_, err := c.Write(frame[smallHeader:])
-	return err
 }

@@ -25,32 +25,46 @@ func control(raw syscall.RawConn, f func(fd int) error) error {
 	return inner
 }
 
-func setInt(raw syscall.RawConn, level, option, value int) error {
-	return os.NewSyscallError("setsockopt", control(raw, func(fd int) error {
-		return unix.SetsockoptInt(fd, level, option, value)
-	}))
+// setter sets an option of one socket, also again and again, without an allocation for
+// each time. It is not for several goroutines at once.
+type setter struct {
+	raw           syscall.RawConn
+	level, option int
+	value         int
+	set           func(fd uintptr)
+	failed        error
 }
 
-// cork holds small segments back, or sends what is held and holds no more.
-func cork(raw syscall.RawConn, on bool) error {
-	value := 0
-	if on {
-		value = 1
+func newSetter(raw syscall.RawConn, level, option int) *setter {
+	s := &setter{raw: raw, level: level, option: option}
+	s.set = func(fd uintptr) { s.failed = unix.SetsockoptInt(int(fd), s.level, s.option, s.value) }
+	return s
+}
+
+func (s *setter) to(value int) error {
+	s.value = value
+	if err := s.raw.Control(s.set); err != nil {
+		return err
 	}
-	return setInt(raw, unix.IPPROTO_TCP, unix.TCP_CORK, value)
+	return os.NewSyscallError("setsockopt", s.failed)
 }
 
-// quickAck makes the kernel acknowledge at once, until it decides otherwise.
-func quickAck(raw syscall.RawConn) error {
-	return setInt(raw, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
+// newCork makes what holds small segments back (1), or sends what is held and holds no
+// more (0).
+func newCork(raw syscall.RawConn) *setter { return newSetter(raw, unix.IPPROTO_TCP, unix.TCP_CORK) }
+
+// newQuickAck makes what has the kernel acknowledge at once (1), until it decides
+// otherwise.
+func newQuickAck(raw syscall.RawConn) *setter {
+	return newSetter(raw, unix.IPPROTO_TCP, unix.TCP_QUICKACK)
 }
 
 func setReceiveBuffer(raw syscall.RawConn, size int) error {
-	return setInt(raw, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+	return newSetter(raw, unix.SOL_SOCKET, unix.SO_RCVBUF).to(size)
 }
 
 func setSendBuffer(raw syscall.RawConn, size int) error {
-	return setInt(raw, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
+	return newSetter(raw, unix.SOL_SOCKET, unix.SO_SNDBUF).to(size)
 }
 
 func setCongestion(raw syscall.RawConn, name string) error {
@@ -63,26 +77,45 @@ func setCongestion(raw syscall.RawConn, name string) error {
 	return nil
 }
 
-// sendMore sends all of p and says that more follows at once.
-func sendMore(raw syscall.RawConn, p []byte) error {
-	var failed error
-	err := raw.Write(func(fd uintptr) bool {
-		for len(p) > 0 {
-			n, err := unix.SendmsgN(int(fd), p, nil, nil, unix.MSG_MORE)
-			switch {
-			case err == unix.EAGAIN:
-				return false
-			case err == unix.EINTR:
-			case err != nil:
-				failed = os.NewSyscallError("sendmsg", err)
-				return true
-			default:
-				p = p[n:]
-			}
+// more sends with the word that more follows at once, on one socket. It is not for several
+// goroutines at once.
+type more struct {
+	raw    syscall.RawConn
+	left   []byte
+	try    func(fd uintptr) bool
+	failed error
+}
+
+func newMore(raw syscall.RawConn) *more {
+	m := &more{raw: raw}
+	m.try = m.attempt
+	return m
+}
+
+// send sends all of p.
+func (m *more) send(p []byte) error {
+	m.left, m.failed = p, nil
+	err := m.raw.Write(m.try)
+	m.left = nil
+	return errors.Join(err, m.failed)
+}
+
+// attempt sends what the socket takes, and tells whether that was the end.
+func (m *more) attempt(fd uintptr) bool {
+	for len(m.left) > 0 {
+		n, err := unix.SendmsgN(int(fd), m.left, nil, nil, unix.MSG_MORE)
+		switch {
+		case err == unix.EAGAIN:
+			return false
+		case err == unix.EINTR:
+		case err != nil:
+			m.failed = os.NewSyscallError("sendmsg", err)
+			return true
+		default:
+			m.left = m.left[n:]
 		}
-		return true
-	})
-	return errors.Join(err, failed)
+	}
+	return true
 }
 
 // stateOf asks the kernel about a TCP socket.

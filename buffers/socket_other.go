@@ -17,11 +17,21 @@ func errPlatform(what string) error {
 	return fmt.Errorf("buffers: %s needs Linux: %w", what, errors.ErrUnsupported)
 }
 
-func cork(syscall.RawConn, bool) error { return errPlatform("TCP_CORK") }
+// setter sets an option that there is not.
+type setter struct{ what string }
 
-func quickAck(syscall.RawConn) error { return errPlatform("TCP_QUICKACK") }
+func (s *setter) to(int) error { return errPlatform(s.what) }
 
-func sendMore(syscall.RawConn, []byte) error { return errPlatform("MSG_MORE") }
+func newCork(syscall.RawConn) *setter { return &setter{"TCP_CORK"} }
+
+func newQuickAck(syscall.RawConn) *setter { return &setter{"TCP_QUICKACK"} }
+
+// more sends with a flag that there is not.
+type more struct{}
+
+func newMore(syscall.RawConn) *more { return &more{} }
+
+func (*more) send([]byte) error { return errPlatform("MSG_MORE") }
 
 func setReceiveBuffer(syscall.RawConn, int) error { return errPlatform("a Stream's SO_RCVBUF") }
 
