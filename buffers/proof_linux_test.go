@@ -83,8 +83,8 @@ func TestProofBuffers(t *testing.T) {
 wrote this on %s with %s for %s/%s on %s, %d CPUs (%s), in %v. Servers on CPU %s, clients on
 CPU %s. Contenders are driven in turn, %d rounds of %d slices of %v each with fresh processes
 for each round; flows over a distance for %v each in %d rounds. Ratios are geometric means over rounds with 95 %% intervals; where an interval
-includes 1 no difference is claimed. Every byte of a stream is compared before and after what
-is timed.
+includes 1 no difference is claimed. What a stream brings is compared with what was sent, before and
+after what is timed. A field is empty where the machine did not allow a valid figure.
 
 Limits of the host: tcp_rmem %v, tcp_wmem %v, rmem_max %d, wmem_max %d; congestion control %s
 (streams use reno).

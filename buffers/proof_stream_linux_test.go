@@ -49,7 +49,7 @@ func proveWriter(t *testing.T) *section {
 			s.printf("| %s | %.0f | %.1f | %s | %s |\n", f.Name, sum.Rate()/1e6, sum.CPUPerKiB(), to, counted)
 		}
 		if whole {
-			s.find("Written as 14,000 bytes at once, against none, server CPU by KiB: 1 KiB %s; 8 KiB %s; 16 KiB, which copies, %s; 64 KiB %s. Folklore: \"tune the buffer's size\". Where each write is larger than the buffer there is nothing to tune, and who measures so finds that out of noise.",
+			s.find("Written as 14,000 bytes at once, against none, server CPU by KiB: 1 KiB %s; 8 KiB %s; 16 KiB, which copies, %s; 64 KiB %s. Folklore: \"tune the buffer's size\". Where each write is larger than the buffer there is nothing to tune, and who measures there finds noise.",
 				verdict(ratio(0, 1)), verdict(ratio(0, 3)), verdict(ratio(0, 4)), verdict(ratio(0, 6)))
 			continue
 		}
@@ -171,7 +171,7 @@ func proveDistance(t *testing.T) *section {
 				rate = cell(buffers.RatioOf(buffers.Moved.Rate, moved(out[last]), moved(out[i])))
 				cost = cell(buffers.RatioOf(buffers.Moved.CPUPerKiB, moved(out[last]), moved(out[i])))
 			}
-			s.printf("| %v | %s | %.2f | %s | %.0f | %s | %d |\n", d, f.Name, sum.Rate()/1e6, rate, sum.CPUPerKiB(), cost, resent(out[i]))
+			s.printf("| %v | %s | %.2f | %s | %s | %s | %d |\n", d, f.Name, sum.Rate()/1e6, rate, figure("%.0f", 1, []float64{sum.CPUPerKiB()}), cost, resent(out[i]))
 		}
 		rate := buffers.RatioOf(buffers.Moved.Rate, moved(out[last]), moved(out[0]))
 		if differs(rate) && rate.Mean < 1-notable {

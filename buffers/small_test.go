@@ -13,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/buffers"
+	"netbench/load"
 	"netbench/models"
+	"netbench/testenv"
 )
 
 func TestEveryWayReturnsFramesWhole(t *testing.T) {
@@ -37,6 +39,24 @@ func TestEveryWayReturnsFramesWhole(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The ways are compared by what they cost, which should be their system calls.
+func TestNoWayAllocatesForAReply(t *testing.T) {
+	const requests = 2000
+	for _, name := range servers("small-") {
+		t.Run(name, func(t *testing.T) {
+			s := started(t, testenv.ServerSpec{Model: name, Service: "frame"})
+			conns := session(t, s, "frame", load.Plan{Conns: 4, Size: 64})
+			run(t, conns, 100)
+			before, err := s.Runtime(t.Context())
+			require.NoError(t, err)
+			run(t, conns, requests)
+			after, err := s.Runtime(t.Context())
+			require.NoError(t, err)
+			assert.Less(t, float64(after.Mallocs-before.Mallocs)/requests, 0.5)
+		})
 	}
 }
 

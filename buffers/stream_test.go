@@ -2,6 +2,7 @@ package buffers_test
 
 import (
 	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -319,6 +320,9 @@ func TestInterleaveGivesEveryFlowItsTurns(t *testing.T) {
 	r := buffers.RatioOf(buffers.Moved.CPUPerKiB, out[0], out[1])
 	assert.Equal(t, 2, r.N)
 	assert.Positive(t, r.Mean)
+	out[1][0].Written = 0 // as of a flow that never pauses, and was held in the kernel
+	assert.True(t, math.IsNaN(out[1][0].CPUPerKiB()))
+	assert.Equal(t, 1, buffers.RatioOf(buffers.Moved.CPUPerKiB, out[0], out[1]).N)
 }
 
 func TestInterleaveFailsAsItsFlowsDo(t *testing.T) {

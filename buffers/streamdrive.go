@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -45,8 +46,13 @@ type Moved struct {
 // Rate is bytes per second.
 func (m Moved) Rate() float64 { return float64(m.Bytes) / m.Elapsed.Seconds() }
 
-// CPUPerKiB is the server's CPU time by KiB that it wrote, in ns.
-func (m Moved) CPUPerKiB() float64 { return float64(m.CPU) / (float64(m.Written) / 1024) }
+// CPUPerKiB is the server's CPU time by KiB that it wrote, in ns; NaN if it wrote nothing.
+func (m Moved) CPUPerKiB() float64 {
+	if m.Written == 0 {
+		return math.NaN()
+	}
+	return float64(m.CPU) / (float64(m.Written) / 1024)
+}
 
 // SyscallsPerMiB is the server's system calls by MiB; ok is false where nothing was
 // counted.
@@ -217,15 +223,15 @@ func (l *lane) count(ctx context.Context, span time.Duration, m *Moved) error {
 }
 
 // RatioOf compares flow b with flow a by a metric, round by round; both are as
-// [Interleave] returns them.
+// [Interleave] returns them. A round in which either has no value does not count.
 func RatioOf(metric func(Moved) float64, a, b []Moved) load.Ratio {
-	values := func(all []Moved) (v []float64) {
-		for _, m := range all {
-			v = append(v, metric(m))
+	var as, bs []float64
+	for i := range a {
+		if x, y := metric(a[i]), metric(b[i]); !math.IsNaN(x) && !math.IsNaN(y) {
+			as, bs = append(as, x), append(bs, y)
 		}
-		return v
 	}
-	return load.RatioOf(values(a), values(b))
+	return load.RatioOf(as, bs)
 }
 
 // Sum is all rounds of a flow together.
