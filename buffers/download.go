@@ -70,7 +70,22 @@ func (s *Stream) Open(ctx context.Context, r Reading) (*Download, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return &Download{conn: c, raw: raw, room: make([]byte, cmp.Or(r.Buffer, 64<<10))}, nil
+	d := &Download{conn: c, raw: raw, room: make([]byte, cmp.Or(r.Buffer, 64<<10))}
+	if err := d.accepted(ctx); err != nil {
+		return nil, fmt.Errorf("buffers: open a download: %w", errors.Join(err, c.Close()))
+	}
+	return d, nil
+}
+
+// accepted waits until the server has the connection.
+func (d *Download) accepted(ctx context.Context) error {
+	_ = d.conn.SetDeadline(time.Now().Add(downloadLimit))
+	defer context.AfterFunc(ctx, func() { _ = d.conn.SetDeadline(past) })()
+	var greeting granted
+	if err := readNote(d.conn, &greeting); err != nil {
+		return errors.Join(noEOF(err), ctx.Err())
+	}
+	return nil
 }
 
 // Order asks for bytes, which may be read when it returns. What an order before it

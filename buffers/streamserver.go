@@ -162,9 +162,13 @@ func (s *streamServer) progress(peer string) (Progress, error) {
 	return Progress{Written: to.written.Load(), Allocated: m.Mallocs}, nil
 }
 
-// serveOrders carries out orders one after the other until the client ends the
+// serveOrders says that the connection was accepted, as a client that was only queued could
+// not ask about it, and carries out orders one after the other until the client ends the
 // stream, or stalls, or orders nonsense, which is answered.
 func serveOrders(to *patient) {
+	if writeNote(to, granted{}) != nil {
+		return
+	}
 	var w *bufio.Writer
 	for {
 		_ = to.c.SetReadDeadline(time.Now().Add(stallLimit))
