@@ -117,6 +117,16 @@ Limits of the host: tcp_rmem %v, tcp_wmem %v, rmem_max %d, wmem_max %d; congesti
 // differs tells whether a ratio is known to be other than 1.
 func differs(r load.Ratio) bool { return r.N > 1 && (r.Lo > 1 || r.Hi < 1) }
 
+// notable is the least change of a rate that is called one.
+const notable = 0.10
+
+// slower tells whether a ratio of rates is known to be notably less than 1.
+func slower(r load.Ratio) bool { return differs(r) && r.Mean < 1-notable }
+
+// asFast tells whether a ratio of rates is known not to be notably less than 1. What is
+// neither is not known.
+func asFast(r load.Ratio) bool { return r.N > 1 && r.Lo >= 1-notable }
+
 // verdict is a ratio in words: how much more or less the second is than the first.
 func verdict(r load.Ratio) string {
 	if r.N < 2 {
@@ -129,7 +139,7 @@ func verdict(r load.Ratio) string {
 		return fmt.Sprintf("%+.1f %%", 100*(v-1))
 	}
 	if !differs(r) {
-		return fmt.Sprintf("no difference (%s to %s)", change(r.Lo), change(r.Hi))
+		return fmt.Sprintf("no difference shown (%s to %s)", change(r.Lo), change(r.Hi))
 	}
 	return fmt.Sprintf("%s (%s to %s)", change(r.Mean), change(r.Lo), change(r.Hi))
 }
