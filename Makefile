@@ -14,7 +14,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -124,6 +124,19 @@ proof-services: ## tier proof: services are ready in time, and gone with their p
 
 proof-link: ## tier proof: what ping and iperf3 see of a shaped link; writes docs/link.md
 	$(GO) test -tags proof -count=1 -v -run '^TestProof' ./testenv/link
+
+proof-zerocopy: ## tier proof: all ways to send a file, beside iperf3; writes docs/zerocopy.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofZeroCopy$$' ./zerocopy
+
+proof-proxy: ## tier proof: a proxy by a buffer, by splice and by io.Copy; writes docs/proxy.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofProxy$$' ./zerocopy/proxy
+
+proof-vectored: ## tier proof: ways to send a header and a body; writes docs/vectored.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofVectored$$' ./zerocopy/vectored
+
+proof-buffers: ROUNDS = 6
+proof-buffers: ## tier proof: read, bufio and socket buffers, small writes, near and far; writes docs/buffers.md: ROUNDS
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofBuffers' ./buffers -buffers-rounds $(ROUNDS)
 
 proof-memory: build ## tier proof: memory of an idle connection, all models; writes docs/memory.md and docs/memory-http.md
 	$(NETBENCH) memory -models all -markdown docs/memory.md
