@@ -33,6 +33,7 @@ func (p *paced) WriteHeader(status int) {
 		return
 	}
 	p.status = status
+	p.x.writeBy(p.x.config.Stall)
 	p.ResponseWriter.WriteHeader(status)
 }
 

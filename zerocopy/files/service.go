@@ -159,10 +159,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.under.Done()
-	// From here on until the next exchange, for what net/http does after this one,
-	// too: the rest of the body, and of the answer.
+	// Also for a body that nobody asked for, whose rest net/http reads by itself.
 	x.readBy(s.config.Stall)
-	x.writeBy(s.config.Stall)
 	if err := x.route(); err != nil {
 		x.readBy(x.config.Stall) // for the rest of the body, which net/http may read
 		x.fail(err)
@@ -188,7 +186,8 @@ func (x *exchange) readBy(d time.Duration) {
 	_ = x.control.SetReadDeadline(until(d))
 }
 
-// writeBy gives the client time to take more of the answer.
+// writeBy gives the client time to take more of the answer. It is called when there
+// is something to write, not before: an upload takes longer than any one deadline.
 func (x *exchange) writeBy(d time.Duration) { _ = x.control.SetWriteDeadline(until(d)) }
 
 func until(d time.Duration) time.Time {

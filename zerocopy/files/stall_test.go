@@ -34,7 +34,7 @@ func countDials(n *int) func(context.Context, string, string) (net.Conn, error) 
 
 func TestAnUploadThatStallsIsAnsweredWith408(t *testing.T) {
 	s := serve(t, place{Config: files.Config{Stall: 200 * time.Millisecond, Buffer: 4096}})
-	for name, sent := range map[string]string{"in the file": "hello", "in the form's head": ""} {
+	for name, sent := range map[string]string{"in the file": "hello", "before its first byte": ""} {
 		t.Run(name, func(t *testing.T) {
 			nc, _ := beginUpload(t, s.addr, "a", 1<<20)
 			_, err := io.WriteString(nc, sent)

@@ -149,7 +149,7 @@ func TestUploadsThatCannotBeAreRefusedAndLeaveNothing(t *testing.T) {
 		"no end after the file":   {b, head + "all\r\n--b", "", http.StatusBadRequest, "ends early"},
 		"a head only":             {b, head, "", http.StatusBadRequest, "ends early"},
 		"another page's upload":   {kind, one.String(), "http://elsewhere.example", http.StatusForbidden, "another origin"},
-		"another page, by scheme": {kind, one.String(), "null", http.StatusForbidden, "another origin"},
+		"a page without origin":   {kind, one.String(), "null", http.StatusForbidden, "another origin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			headers := []string{"Content-Type", c.kind}

@@ -18,7 +18,7 @@ import (
 func filesCommand() Command {
 	return Command{
 		Name:  "files",
-		Short: "take and give out the files of a directory over HTTP, until interrupted",
+		Short: "take and give out the files of a directory over HTTP",
 		Long: `It prints the URL of a page on which files can be uploaded and downloaded, and
 serves. Programs use these:
 
