@@ -46,14 +46,24 @@ type childInfo struct{ Addr string }
 // operations are what a test may ask of that process, beside serving.
 var operations = map[string]func() (any, error){}
 
-// fileServer is a service in a process of its own. Its specification is a
-// [files.Config].
+// childSpec says how it serves. A [files.Config] alone will do.
+type childSpec struct {
+	files.Config
+	Hide bool // behind middleware that has Write alone, so that files are copied
+}
+
+// onlyWrite is such middleware. It passes deadlines on, as that of others does.
+type onlyWrite struct{ http.ResponseWriter }
+
+func (w onlyWrite) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// fileServer is a service in a process of its own.
 var fileServer = proc.Role{Name: "file-server", Run: func(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error {
-	var c files.Config
-	if err := json.Unmarshal(raw, &c); err != nil {
+	var spec childSpec
+	if err := json.Unmarshal(raw, &spec); err != nil {
 		return err
 	}
-	service, err := files.New(c)
+	service, err := files.New(spec.Config)
 	if err != nil {
 		return err
 	}
@@ -64,7 +74,11 @@ var fileServer = proc.Role{Name: "file-server", Run: func(ctx context.Context, c
 	for name, f := range operations {
 		ch.Handle(name, func(context.Context, json.RawMessage) (any, error) { return f() })
 	}
-	server := files.NewServer(service)
+	var handler http.Handler = service
+	if spec.Hide {
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { service.ServeHTTP(onlyWrite{w}, r) })
+	}
+	server := files.NewServer(handler)
 	server.ErrorLog = log.New(io.Discard, "", 0)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
@@ -82,8 +96,13 @@ var fileServer = proc.Role{Name: "file-server", Run: func(ctx context.Context, c
 // startChild starts it.
 func startChild(t testing.TB, c files.Config) (*proc.Child, string) {
 	t.Helper()
+	return startChildOf(t, childSpec{Config: c})
+}
+
+func startChildOf(t testing.TB, spec childSpec) (*proc.Child, string) {
+	t.Helper()
 	child, err := proc.Start(t.Context(), proc.Options{
-		Role: fileServer.Name, Spec: c, StartTimeout: time.Minute, Log: testLog{t},
+		Role: fileServer.Name, Spec: spec, StartTimeout: time.Minute, Log: testLog{t},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, child.Kill()) })
