@@ -235,7 +235,6 @@ func form(t testing.TB, list ...file) (kind string, body *bytes.Buffer) {
 	body = new(bytes.Buffer)
 	w := multipart.NewWriter(body)
 	for _, f := range list {
-		// Not CreateFormFile alone: quotes in the name would be escaped its own way.
 		part, err := w.CreateFormFile("file", f.name)
 		require.NoError(t, err)
 		_, err = io.WriteString(part, f.content)
