@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,11 @@ func Drive(ctx context.Context, l Load, do func(context.Context) error) (*Outcom
 	case l.Rate < 0 || l.Timeout < 0:
 		return nil, fmt.Errorf("drive a pool at rate %v with time-out %v: neither may be below 0", l.Rate, l.Timeout)
 	}
-	d := &driving{Load: l, do: do, began: time.Now()}
+	d := &driving{Load: l, do: do, shards: make([]shard, min(l.Workers, 2*runtime.GOMAXPROCS(0)))}
+	for i := range d.shards {
+		d.shards[i].Latency = newHistogram()
+	}
+	d.began = time.Now()
 	cpuBefore := cpu.Used()
 	var dropped int64
 	if l.Rate > 0 {
@@ -73,11 +78,12 @@ func Drive(ctx context.Context, l Load, do func(context.Context) error) (*Outcom
 	} else {
 		d.closed(ctx)
 	}
-	o := &d.sum
-	o.Dropped, o.Elapsed, o.CPU = dropped, time.Since(d.began), cpu.Used()-cpuBefore
-	if o.Latency == nil {
-		o.Latency = newHistogram()
+	elapsed, used := time.Since(d.began), cpu.Used()-cpuBefore
+	o := &d.shards[0].Outcome
+	for i := range d.shards[1:] {
+		o.add(&d.shards[1+i].Outcome)
 	}
+	o.Dropped, o.Elapsed, o.CPU = dropped, elapsed, used
 	return o, nil
 }
 
@@ -87,8 +93,16 @@ type driving struct {
 	do    func(context.Context) error
 	began time.Time
 
-	mu  sync.Mutex
-	sum Outcome
+	shards []shard
+}
+
+// shard is where some of the workers count. One for each worker would be so much
+// memory to clear and to merge that it showed in what short slices cost; with a few
+// for each processor, hardly anybody ever waits for the lock.
+type shard struct {
+	mu sync.Mutex
+	Outcome
+	_ [64]byte // so that neighbours do not share a line of the cache
 }
 
 // newHistogram records nanoseconds up to ten minutes with three digits.
@@ -99,13 +113,11 @@ func newHistogram() *hdrhistogram.Histogram {
 // closed runs one goroutine for each worker.
 func (d *driving) closed(ctx context.Context) {
 	var workers sync.WaitGroup
-	for range d.Workers {
+	for i := range d.Workers {
 		workers.Go(func() {
-			mine := Outcome{Latency: newHistogram()}
 			for time.Since(d.began) < d.For && ctx.Err() == nil {
-				d.call(ctx, time.Now(), &mine)
+				d.call(ctx, time.Now(), i)
 			}
-			d.add(&mine)
 		})
 	}
 	workers.Wait()
@@ -117,14 +129,12 @@ func (d *driving) open(ctx context.Context) (dropped int64) {
 	due := make(chan time.Time, d.Workers)
 	var under atomic.Int64
 	var workers sync.WaitGroup
-	for range d.Workers {
+	for i := range d.Workers {
 		workers.Go(func() {
-			mine := Outcome{Latency: newHistogram()}
 			for at := range due {
-				d.call(ctx, at, &mine)
+				d.call(ctx, at, i)
 				under.Add(-1)
 			}
-			d.add(&mine)
 		})
 	}
 	timer := time.NewTimer(0)
@@ -152,18 +162,22 @@ func (d *driving) open(ctx context.Context) (dropped int64) {
 	return dropped
 }
 
-// call makes one call that was due at a time.
-func (d *driving) call(ctx context.Context, due time.Time, o *Outcome) {
+// call makes one call that was due at a time, by one of the workers.
+func (d *driving) call(ctx context.Context, due time.Time, worker int) {
 	if d.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, due.Add(d.Timeout))
 		defer cancel()
 	}
 	err := d.do(ctx)
+	took := time.Since(due)
+	o := &d.shards[worker%len(d.shards)]
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if err == nil {
 		o.Done++
 		// A call of more than ten minutes is counted as one of ten.
-		_ = o.Latency.RecordValue(min(int64(time.Since(due)), o.Latency.HighestTrackableValue()))
+		_ = o.Latency.RecordValue(min(int64(took), o.Latency.HighestTrackableValue()))
 		return
 	}
 	o.Failed++
@@ -183,20 +197,15 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
-func (d *driving) add(o *Outcome) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.sum.Done += o.Done
-	d.sum.Failed += o.Failed
-	d.sum.Late += o.Late
-	if d.sum.First == nil || o.First != nil && isTimeout(d.sum.First) && !isTimeout(o.First) {
-		d.sum.First = o.First
+// add adds the calls of p, all that a driving counts by itself.
+func (o *Outcome) add(p *Outcome) {
+	o.Done += p.Done
+	o.Failed += p.Failed
+	o.Late += p.Late
+	if o.First == nil || p.First != nil && isTimeout(o.First) && !isTimeout(p.First) {
+		o.First = p.First
 	}
-	if d.sum.Latency == nil {
-		d.sum.Latency = o.Latency
-		return
-	}
-	d.sum.Latency.Merge(o.Latency)
+	o.Latency.Merge(p.Latency)
 }
 
 // A Contender is one way to do the same thing.
@@ -216,7 +225,10 @@ func Interleave(ctx context.Context, rounds, slices int, l Load, contenders ...C
 	out := make([][]*Outcome, len(contenders))
 	random := rand.New(rand.NewPCG(l.Seed, 2))
 	for range rounds {
-		sums := make([]driving, len(contenders))
+		sums := make([]*Outcome, len(contenders))
+		for c := range sums {
+			sums[c] = &Outcome{Latency: newHistogram()}
+		}
 		for range slices {
 			for _, c := range random.Perm(len(contenders)) {
 				o, err := Drive(ctx, l, contenders[c].Do)
@@ -227,14 +239,14 @@ func Interleave(ctx context.Context, rounds, slices int, l Load, contenders ...C
 					return out, context.Cause(ctx)
 				}
 				sums[c].add(o)
-				sums[c].sum.Dropped += o.Dropped
-				sums[c].sum.Elapsed += o.Elapsed
-				sums[c].sum.CPU += o.CPU
+				sums[c].Dropped += o.Dropped
+				sums[c].Elapsed += o.Elapsed
+				sums[c].CPU += o.CPU
 				l.Seed++
 			}
 		}
 		for c := range contenders {
-			out[c] = append(out[c], &sums[c].sum)
+			out[c] = append(out[c], sums[c])
 		}
 	}
 	return out, nil

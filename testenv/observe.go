@@ -38,7 +38,7 @@ func (s *Server) CPU() (time.Duration, error) {
 	}
 	d, err := ptree.CPUTime(s.PID())
 	if err != nil {
-		return 0, fmt.Errorf("server (pid %d): %w", s.PID(), err)
+		return 0, s.explain(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +59,7 @@ func (s *Server) Quiesce(ctx context.Context) error {
 	for {
 		blocked, err := ptree.Blocked(s.PID())
 		if err != nil {
-			return fmt.Errorf("server (pid %d): %w", s.PID(), err)
+			return s.explain(err)
 		}
 		if blocked {
 			return nil
@@ -138,6 +138,21 @@ func (s *Server) thawIfFrozen() error {
 		return nil
 	}
 	return s.thaw()
+}
+
+// explain tells how the server ended if err says that there is none, which is seen a
+// moment before its end is known.
+func (s *Server) explain(err error) error {
+	if errors.Is(err, ptree.ErrGone) {
+		select {
+		case <-s.Done():
+			if how := s.Err(); how != nil {
+				return fmt.Errorf("the server has ended: %w", how)
+			}
+		case <-time.After(time.Second):
+		}
+	}
+	return fmt.Errorf("server (pid %d): %w", s.PID(), err)
 }
 
 // alive returns an error if the server has ended.

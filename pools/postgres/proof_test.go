@@ -104,7 +104,7 @@ func micros(h *hdrhistogram.Histogram, p float64) string {
 func TestProofPostgresPool(t *testing.T) {
 	server, place := roomy(t)
 	var doc page
-	doc.begin(t, "PostgreSQL pools", "make proof-postgres-pool", server, place)
+	doc.begin(t, "PostgreSQL pools", "make proof-pool-postgres", server, place)
 	dsn := freshWith(t, server, manyRows)
 	t.Run("Settings", func(t *testing.T) { proveSettings(t, &doc, dsn) })
 	t.Run("Monitor", func(t *testing.T) { proveMonitor(t, &doc, dsn) })

@@ -3,9 +3,9 @@
 //
 // One ladder is climbed for each, and the first rung that holds is taken:
 //
-//  1. The address that the user gave: NETBENCH_POSTGRES, a DSN, or NETBENCH_REDIS,
-//     host:port or a redis:// URL. If it does not answer that is an error, not a
-//     reason to take another: the user meant this one. No standard port is ever
+//  1. The address that the user gave: NETBENCH_POSTGRES_DSN, or NETBENCH_REDIS_ADDR,
+//     which is host:port or a redis:// URL. If it does not answer that is an error,
+//     not a reason to take another: the user meant this one. No standard port is ever
 //     probed unasked, as a developer's own database may be there.
 //  2. A local binary, found in PATH or where Debian keeps it, in a temporary
 //     directory, on a free loopback port, with a random password, as an

@@ -18,7 +18,7 @@ import (
 
 // EnvPostgres is the environment variable with the DSN of a PostgreSQL server to
 // use: a URL or words of the form key=value.
-const EnvPostgres = "NETBENCH_POSTGRES"
+const EnvPostgres = "NETBENCH_POSTGRES_DSN"
 
 // PostgresOptions say which PostgreSQL server is wanted. They bind a server that
 // is started, not one at a given address; what [Info] reports is true of either.

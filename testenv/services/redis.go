@@ -17,7 +17,7 @@ import (
 
 // EnvRedis is the environment variable with the address of a Redis server to use:
 // host:port, or a redis:// or rediss:// URL.
-const EnvRedis = "NETBENCH_REDIS"
+const EnvRedis = "NETBENCH_REDIS_ADDR"
 
 // RedisOptions say which Redis server is wanted. They bind a server that is
 // started, not one at a given address; what [Info] reports is true of either.

@@ -34,8 +34,8 @@ Where the intervals are too wide to tell, the answer is "undecided", and more ro
 or longer slices are needed. Beside it stands what cores x 2 + disks gives.
 
 The server is started, on CPUs of its own where there are two or more: for http one
-of this program, for postgres and redis the first of NETBENCH_POSTGRES or
-NETBENCH_REDIS, a local binary and a container that is there; where there is no
+of this program, for postgres and redis the first of NETBENCH_POSTGRES_DSN or
+NETBENCH_REDIS_ADDR, a local binary and a container that is there; where there is no
 Redis a stand-in takes its place, and the output says so. -addr names a server that
 runs: a URL for http, a DSN for postgres, host:port or a URL for redis.
 
