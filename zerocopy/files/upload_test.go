@@ -134,22 +134,22 @@ func TestUploadsThatCannotBeAreRefusedAndLeaveNothing(t *testing.T) {
 		status             int
 		says               string
 	}{
-		"no form":                 {"text/plain", "x", "", http.StatusUnsupportedMediaType, "send multipart/form-data"},
-		"no kind":                 {"", "x", "", http.StatusUnsupportedMediaType, "send multipart/form-data"},
-		"no boundary":             {"multipart/form-data", "x", "", http.StatusBadRequest, "no boundary"},
-		"nothing":                 {b, "", "", http.StatusBadRequest, "ends early"},
-		"no parts":                {fieldKind, field.String(), "", http.StatusBadRequest, "has no file"},
-		"two files":               {twoKind, two.String(), "", http.StatusBadRequest, "more than one file"},
-		"no disposition":          {b, "--b\r\n\r\nx\r\n--b--", "", http.StatusBadRequest, "no proper Content-Disposition"},
-		"a folder's name":         {folderKind, folder.String(), "", http.StatusConflict, "a directory has this name"},
-		"too large":               {largeKind, large.String(), "", http.StatusRequestEntityTooLarge, "at most 1000 bytes"},
-		"much too large":          {hugeKind, huge.String(), "", http.StatusRequestEntityTooLarge, "at most 1000 bytes"},
-		"a head without an end":   {b, "--b\r\nX: " + strings.Repeat("x", 2<<20), "", http.StatusRequestEntityTooLarge, "at most 1000 bytes"},
-		"no end":                  {b, head + "half", "", http.StatusBadRequest, "ends early"},
-		"no end after the file":   {b, head + "all\r\n--b", "", http.StatusBadRequest, "ends early"},
-		"a head only":             {b, head, "", http.StatusBadRequest, "ends early"},
-		"another page's upload":   {kind, one.String(), "http://elsewhere.example", http.StatusForbidden, "another origin"},
-		"a page without origin":   {kind, one.String(), "null", http.StatusForbidden, "another origin"},
+		"no form":               {"text/plain", "x", "", http.StatusUnsupportedMediaType, "send multipart/form-data"},
+		"no kind":               {"", "x", "", http.StatusUnsupportedMediaType, "send multipart/form-data"},
+		"no boundary":           {"multipart/form-data", "x", "", http.StatusBadRequest, "no boundary"},
+		"nothing":               {b, "", "", http.StatusBadRequest, "ends early"},
+		"no parts":              {fieldKind, field.String(), "", http.StatusBadRequest, "has no file"},
+		"two files":             {twoKind, two.String(), "", http.StatusBadRequest, "more than one file"},
+		"no disposition":        {b, "--b\r\n\r\nx\r\n--b--", "", http.StatusBadRequest, "no proper Content-Disposition"},
+		"a folder's name":       {folderKind, folder.String(), "", http.StatusConflict, "a directory has this name"},
+		"too large":             {largeKind, large.String(), "", http.StatusRequestEntityTooLarge, "at most 1000 bytes"},
+		"much too large":        {hugeKind, huge.String(), "", http.StatusRequestEntityTooLarge, "at most 1000 bytes"},
+		"a head without an end": {b, "--b\r\nX: " + strings.Repeat("x", 2<<20), "", http.StatusRequestEntityTooLarge, "at most 1000 bytes"},
+		"no end":                {b, head + "half", "", http.StatusBadRequest, "ends early"},
+		"no end after the file": {b, head + "all\r\n--b", "", http.StatusBadRequest, "ends early"},
+		"a head only":           {b, head, "", http.StatusBadRequest, "ends early"},
+		"another page's upload": {kind, one.String(), "http://elsewhere.example", http.StatusForbidden, "another origin"},
+		"a page without origin": {kind, one.String(), "null", http.StatusForbidden, "another origin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			headers := []string{"Content-Type", c.kind}
