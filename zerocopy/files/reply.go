@@ -67,9 +67,6 @@ func (x *exchange) fail(err error) {
 	for _, name := range []string{"Content-Disposition", "Etag", "Last-Modified", "Accept-Ranges"} {
 		h.Del(name) // of the file that is not sent
 	}
-	if x.r.Body != nil && x.r.Body != http.NoBody {
-		h.Set("Connection", "close") // nobody waits for the rest of the body
-	}
 	x.replyJSON(p.status, struct {
 		Status int    `json:"status"`
 		Error  string `json:"error"`

@@ -159,12 +159,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.under.Done()
-	// Also for a body that nobody asked for, whose rest net/http reads by itself.
-	x.readBy(s.config.Stall)
+	x.expectBody()
 	if err := x.route(); err != nil {
-		x.readBy(x.config.Stall) // for the rest of the body, which net/http may read
 		x.fail(err)
 	}
+	x.linger()
 }
 
 // exchange is a request and its answer.
@@ -173,6 +172,7 @@ type exchange struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	control *http.ResponseController
+	unread  bool // the request has a body, of which there may be more
 }
 
 // readBy gives the client time to send more of the body; 0 for no end of it. A

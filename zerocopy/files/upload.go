@@ -116,6 +116,7 @@ func (x *exchange) take(part io.Reader, name string, form *multipart.Reader, in 
 	took := max(time.Since(begun), time.Nanosecond).Seconds()
 	stored.Filename, stored.UploadTime, stored.Speed = name, took, float64(stored.Size)/took
 	x.counts.uploads.Add(1)
+	x.bodyIsRead()
 	x.w.Header().Set("Location", "download?file="+url.QueryEscape(name))
 	x.replyJSON(http.StatusCreated, stored)
 	return nil

@@ -39,6 +39,9 @@ type page struct {
 	dir string
 }
 
+// action is something to be done in a browser.
+type action = chromedp.Action[chromedp.Void]
+
 // open serves a directory and opens its page.
 func open(t *testing.T, c files.Config, wrap func(http.Handler) http.Handler) *page {
 	t.Helper()
@@ -70,10 +73,8 @@ func open(t *testing.T, c files.Config, wrap func(http.Handler) http.Handler) *p
 		require.NoError(t, service.Close())
 	})
 
+	// As root a browser has no sandbox, which chromedp sees to.
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.DisableGPU)
-	if os.Getuid() == 0 {
-		options = append(options, chromedp.NoSandbox)
-	}
 	limited, stop := context.WithTimeout(context.Background(), time.Minute)
 	allocator, release := chromedp.NewExecAllocator(limited, options...)
 	ctx, leave := chromedp.NewContext(allocator)
@@ -88,15 +89,16 @@ func open(t *testing.T, c files.Config, wrap func(http.Handler) http.Handler) *p
 	return p
 }
 
-func (p *page) do(actions ...chromedp.Action) {
+func (p *page) do(actions ...action) {
 	p.t.Helper()
-	require.NoError(p.t, chromedp.Run(p.ctx, actions...))
+	require.NoError(p.t, chromedp.Do(p.ctx, actions...))
 }
 
 // text is the value of an expression.
-func (p *page) text(expression string) (value string) {
+func (p *page) text(expression string) string {
 	p.t.Helper()
-	p.do(chromedp.Evaluate("String("+expression+")", &value))
+	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[string]("String("+expression+")"))
+	require.NoError(p.t, err, expression)
 	return value
 }
 
@@ -104,8 +106,8 @@ func (p *page) text(expression string) (value string) {
 func (p *page) await(expression string) {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool {
-		var is bool
-		return chromedp.Run(p.ctx, chromedp.Evaluate("Boolean("+expression+")", &is)) == nil && is
+		is, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		return err == nil && is
 	}, 30*time.Second, 20*time.Millisecond, expression)
 }
 
@@ -121,7 +123,7 @@ func (p *page) choose(name string, content []byte) {
 	p.t.Helper()
 	path := filepath.Join(p.t.TempDir(), name)
 	require.NoError(p.t, os.WriteFile(path, content, 0o600))
-	p.do(chromedp.SetUploadFiles("#file", []string{path}, chromedp.ByQuery))
+	p.do(chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{path}))
 }
 
 // noise is n bytes.
