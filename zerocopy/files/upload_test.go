@@ -242,18 +242,3 @@ func TestAnUploadUnderWayIsInvisible(t *testing.T) {
 	_, body = s.do(http.MethodGet, "/a", nil)
 	assert.Equal(t, "hello", body)
 }
-
-func TestManyRequestsOfAConnectionEachHaveTheirOwnDeadlines(t *testing.T) {
-	const stall = 300 * time.Millisecond
-	s := serve(t, place{Config: files.Config{Stall: stall}})
-	opened := 0
-	s.client.Transport.(*http.Transport).DialContext = countDials(&opened)
-	end := time.Now().Add(3 * stall)
-	for time.Now().Before(end) {
-		reply, body := s.upload("/upload", "a", "hello")
-		require.Equal(t, http.StatusCreated, reply.StatusCode, body)
-		_, body = s.do(http.MethodGet, "/a", nil)
-		require.Equal(t, "hello", body)
-	}
-	assert.Equal(t, 1, opened, "one connection did all of it")
-}
