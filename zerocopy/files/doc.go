@@ -28,6 +28,10 @@
 // the time counts that the service waited for the client, not for the disk. The
 // deadlines are set with [http.ResponseController], for each exchange anew.
 //
+// A request that is refused while its body still comes is answered at once, and then
+// the rest is taken and thrown away for up to 5 s: else many a client would see a
+// broken connection in place of the answer. Such a connection is not used again.
+//
 // # Requests
 //
 //	POST /upload            one file as multipart/form-data; ?name= overrides its name
