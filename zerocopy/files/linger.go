@@ -34,9 +34,14 @@ func (x *exchange) bodyIsRead() {
 // sending may then never see the answer, which says why it should not (RFC 9112,
 // section 9.6).
 func (x *exchange) linger() {
-	if !x.unread || x.control.Flush() != nil {
+	if !x.unread {
 		return
 	}
-	x.readBy(min(x.config.Stall, longestLinger))
+	limit := min(x.config.Stall, longestLinger)
+	x.readBy(limit) // also for net/http, which reads some of the rest in any case
+	if x.control.Flush() != nil {
+		return
+	}
+	x.readBy(limit)
 	_, _ = io.Copy(io.Discard, x.r.Body) // however it ends, the connection does
 }

@@ -154,14 +154,14 @@ func (s *Service) Stats() Stats {
 // ServeHTTP answers a request: see the package.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{Service: s, w: w, r: r, control: http.NewResponseController(w)}
-	if !s.begin() {
-		x.fail(refuse(http.StatusServiceUnavailable, "the service is being stopped"))
-		return
-	}
-	defer s.under.Done()
 	x.expectBody()
-	if err := x.route(); err != nil {
-		x.fail(err)
+	if s.begin() {
+		defer s.under.Done()
+		if err := x.route(); err != nil {
+			x.fail(err)
+		}
+	} else {
+		x.fail(refuse(http.StatusServiceUnavailable, "the service is being stopped"))
 	}
 	x.linger()
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -193,6 +194,38 @@ func TestOtherMethodsAreRefused(t *testing.T) {
 		reply, body := s.do(c.method, c.path, nil)
 		assertRefused(t, http.StatusMethodNotAllowed, "use "+c.allow, reply, body)
 		assert.Equal(t, c.allow, reply.Header.Get("Allow"))
+	}
+}
+
+// Many a client, browsers too, looks for an answer when it has sent everything.
+func TestAClientThatSendsAllBeforeItReadsGetsTheRefusal(t *testing.T) {
+	s := serve(t, place{Config: files.Config{MaxSize: 1000}})
+	for name, c := range map[string]struct {
+		path, kind string
+		status     int
+		says       string
+	}{
+		"too large": {"/upload", "multipart/form-data; boundary=b", http.StatusRequestEntityTooLarge, "too large"},
+		"no form":   {"/upload", "text/plain", http.StatusUnsupportedMediaType, "no form"},
+		"no upload": {"/list", "text/plain", http.StatusMethodNotAllowed, "use GET"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc, err := net.Dial("tcp", s.addr)
+			require.NoError(t, err)
+			defer nc.Close()
+			require.NoError(t, nc.SetDeadline(time.Now().Add(time.Minute)))
+			const size = 32 << 20 // more than connections hold by themselves
+			_, err = fmt.Fprintf(nc, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nContent-Type: %s\r\n\r\n", c.path, size, c.kind)
+			require.NoError(t, err)
+			_, err = io.Copy(nc, strings.NewReader(noise(size)))
+			require.NoError(t, err)
+			reply, err := http.ReadResponse(bufio.NewReader(nc), nil)
+			require.NoError(t, err)
+			body, err := io.ReadAll(reply.Body)
+			require.NoError(t, err)
+			assertRefused(t, c.status, c.says, reply, string(body))
+			assert.True(t, reply.Close)
+		})
 	}
 }
 

@@ -168,14 +168,16 @@ func TestAFileIsUploadedByKeyboardAndListedAsText(t *testing.T) {
 }
 
 func TestWhatIsWrongIsSaidOnThePage(t *testing.T) {
-	p := open(t, files.Config{MaxSize: 100_000}, nil)
+	p := open(t, files.Config{MaxSize: 40 << 20}, nil)
 	for _, c := range []struct {
 		name string
 		size int
 		says string
 	}{
-		{"large.bin", 100_001, "large.bin: the file is too large (at most 97.7 KiB)"},
+		{"large.bin", 40<<20 + 1, "large.bin: the file is too large (at most 40.0 MiB)"},
 		{".hidden", 10, ".hidden: the name begins with a dot"},
+		// Refused while it is being sent, which must not look like a lost connection.
+		{".large", 40 << 20, ".large: the name begins with a dot"},
 	} {
 		p.choose(c.name, noise(c.size))
 		p.text(`document.getElementById("send").focus()`)
