@@ -58,6 +58,13 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// WriteString spares a copy where that is possible below.
+func (r *recorder) WriteString(text string) (int, error) {
+	n, err := io.WriteString(r.ResponseWriter, text)
+	r.bytes += int64(n)
+	return n, err
+}
+
 // ReadFrom passes the reader on as it is: sendfile needs the file itself.
 func (r *recorder) ReadFrom(src io.Reader) (n int64, err error) {
 	if below, ok := r.ResponseWriter.(io.ReaderFrom); ok {
