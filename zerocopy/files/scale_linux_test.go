@@ -158,6 +158,55 @@ func TestScaleFiftyUploadsAtOnceStayBelow16MiBAboveIdle(t *testing.T) {
 	assert.Len(t, there, uploads+1)
 }
 
+// Servers are killed while files are stored anew under the same names. What can be
+// seen then is whole, each time.
+func TestScaleKillsAmongUploadsLeaveWholeFilesAlone(t *testing.T) {
+	const rounds, clients = 10, 8
+	sizes := []int{1, 100_000, 3 << 20, 10 << 20}
+	whole := map[int][sha256.Size]byte{}
+	for _, n := range sizes {
+		content, err := io.ReadAll(repeated(n))
+		require.NoError(t, err)
+		whole[n] = sha256.Sum256(content)
+	}
+	dir := t.TempDir()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, WriteBufferSize: 64 << 10}}
+	abandoned := 0
+	for round := range rounds {
+		child, addr := startChild(t, files.Config{Dir: dir})
+		require.Empty(t, hidden(t, dir), "the start has removed what the last one left")
+		var stored atomic.Int64
+		var under sync.WaitGroup
+		for i := range clients {
+			under.Go(func() {
+				for n := i; ; n++ {
+					if _, err := send(t.Context(), client, addr, fmt.Sprintf("f%d", n%6), sizes[n%len(sizes)]); err != nil {
+						return // it was killed
+					}
+					stored.Add(1)
+				}
+			})
+		}
+		enough := int64(10 + 3*round) // another moment in each round
+		assert.Eventually(t, func() bool { return stored.Load() >= enough }, time.Minute, time.Millisecond)
+		assert.NoError(t, child.Kill())
+		under.Wait()
+		abandoned += len(hidden(t, dir))
+		for n := range 6 {
+			content, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("f%d", n)))
+			if os.IsNotExist(err) {
+				continue
+			}
+			require.NoError(t, err)
+			want, ok := whole[len(content)]
+			require.True(t, ok, "f%d has %d bytes", n, len(content))
+			require.True(t, want == sha256.Sum256(content), "f%d has other bytes", n)
+		}
+	}
+	t.Logf("%d uploads were abandoned in %d kills", abandoned, rounds)
+	assert.NotZero(t, abandoned, "no kill came in the middle of an upload")
+}
+
 func TestScaleAHundredSlowReadersCostLessThan64KiBEach(t *testing.T) {
 	const readers, rate, watch, most = 100, 1_000_000, 30 * time.Second, 64 << 10
 	dir := t.TempDir()
