@@ -4,7 +4,7 @@ GO        ?= go
 BENCH     ?= .
 TIME      ?= 1s
 COUNT     ?= 3
-PKGS      ?= ./models/goroutine ./models/reactor ./pools/...
+PKGS      ?= ./models/goroutine ./models/reactor ./pools/... ./testenv/containers
 RUNS      ?= results/runs
 ROUNDS    ?= 12
 MODELS    ?= all,recommended
@@ -14,7 +14,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies
+.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -118,6 +118,9 @@ proof-pool-redis: ## tier proof: Redis' pools, beside redis-benchmark; writes do
 
 proof-strategies: ## tier proof: lazy, warmed and checked pools; writes docs/pool-strategies.md
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofStrategies' ./pools/strategies
+
+proof-services: ## tier proof: services are ready in time, and gone with their program; writes docs/services.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofServices' ./testenv/containers
 
 proof-link: ## tier proof: what ping and iperf3 see of a shaped link; writes docs/link.md
 	$(GO) test -tags proof -count=1 -v -run '^TestProof' ./testenv/link

@@ -25,6 +25,7 @@ type Load struct {
 	Workers int           // closed loop: goroutines; open loop: the most calls under way at once
 	Rate    float64       // calls a second, Poisson arrivals; 0: closed loop
 	For     time.Duration // how long calls are begun; those under way then are waited for
+	Calls   int64         // closed loop: no more than these are begun, though time be left; 0: any number
 	Timeout time.Duration // of one call; 0: none
 	Seed    uint64        // of the arrivals
 }
@@ -63,8 +64,10 @@ func Drive(ctx context.Context, l Load, do func(context.Context) error) (*Outcom
 		return nil, fmt.Errorf("drive a pool with %d workers: at least 1 is needed", l.Workers)
 	case l.For <= 0:
 		return nil, fmt.Errorf("drive a pool for %v: a time above 0 is needed", l.For)
-	case l.Rate < 0 || l.Timeout < 0:
-		return nil, fmt.Errorf("drive a pool at rate %v with time-out %v: neither may be below 0", l.Rate, l.Timeout)
+	case l.Rate < 0 || l.Timeout < 0 || l.Calls < 0:
+		return nil, fmt.Errorf("drive a pool at rate %v with time-out %v and %d calls: none may be below 0", l.Rate, l.Timeout, l.Calls)
+	case l.Rate > 0 && l.Calls > 0:
+		return nil, errors.New("drive a pool at a rate and for a number of calls: an open loop is bounded by time only")
 	}
 	d := &driving{Load: l, do: do, shards: make([]shard, min(l.Workers, 2*runtime.GOMAXPROCS(0)))}
 	for i := range d.shards {
@@ -113,9 +116,10 @@ func newHistogram() *hdrhistogram.Histogram {
 // closed runs one goroutine for each worker.
 func (d *driving) closed(ctx context.Context) {
 	var workers sync.WaitGroup
+	var begun atomic.Int64
 	for i := range d.Workers {
 		workers.Go(func() {
-			for time.Since(d.began) < d.For && ctx.Err() == nil {
+			for time.Since(d.began) < d.For && ctx.Err() == nil && (d.Calls == 0 || begun.Add(1) <= d.Calls) {
 				d.call(ctx, time.Now(), i)
 			}
 		})
@@ -205,7 +209,27 @@ func (o *Outcome) add(p *Outcome) {
 	if o.First == nil || p.First != nil && isTimeout(o.First) && !isTimeout(p.First) {
 		o.First = p.First
 	}
-	o.Latency.Merge(p.Latency)
+	if dropped := o.Latency.Merge(p.Latency); dropped != 0 {
+		panic(fmt.Sprintf("pools: %d latencies do not fit into a histogram of the same range", dropped))
+	}
+}
+
+// plus adds all of p, which was driven at another time.
+func (o *Outcome) plus(p *Outcome) {
+	o.add(p)
+	o.Dropped += p.Dropped
+	o.Elapsed += p.Elapsed
+	o.CPU += p.CPU
+}
+
+// Merge is one outcome of several of the same contender, which stay as they are.
+// Its percentiles are those of all calls: a mean of percentiles is none of anything.
+func Merge(rounds []*Outcome) *Outcome {
+	all := &Outcome{Latency: newHistogram()}
+	for _, o := range rounds {
+		all.plus(o)
+	}
+	return all
 }
 
 // A Contender is one way to do the same thing.
@@ -227,7 +251,7 @@ func Interleave(ctx context.Context, rounds, slices int, l Load, contenders ...C
 	for range rounds {
 		sums := make([]*Outcome, len(contenders))
 		for c := range sums {
-			sums[c] = &Outcome{Latency: newHistogram()}
+			sums[c] = Merge(nil)
 		}
 		for range slices {
 			for _, c := range random.Perm(len(contenders)) {
@@ -238,10 +262,7 @@ func Interleave(ctx context.Context, rounds, slices int, l Load, contenders ...C
 				if ctx.Err() != nil {
 					return out, context.Cause(ctx)
 				}
-				sums[c].add(o)
-				sums[c].Dropped += o.Dropped
-				sums[c].Elapsed += o.Elapsed
-				sums[c].CPU += o.CPU
+				sums[c].plus(o)
 				l.Seed++
 			}
 		}

@@ -47,6 +47,15 @@ func TestAClosedLoopNeverHasMoreCallsThanWorkers(t *testing.T) {
 	})
 }
 
+func TestANumberOfCallsIsMadeExactly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, err := pools.Drive(t.Context(), pools.Load{Workers: 7, For: time.Hour, Calls: 100}, sleeper(time.Millisecond))
+		require.NoError(t, err)
+		assert.Equal(t, int64(100), o.Done)
+		assert.Equal(t, 15*time.Millisecond, o.Elapsed, "seven at once")
+	})
+}
+
 func TestAnOpenLoopCountsFromWhenACallWasDueAndDropsWhatNobodyCanBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// Two callers of 100 ms each serve 20 calls a second of some 200.
@@ -105,7 +114,8 @@ func TestInterleavingShowsTheDearerOfTwo(t *testing.T) {
 
 func TestDriveRefusesLoadsThatMakeNoSense(t *testing.T) {
 	do := sleeper(0)
-	for _, l := range []pools.Load{{For: time.Second}, {Workers: 1}, {Workers: 1, For: time.Second, Rate: -1}, {Workers: 1, For: time.Second, Timeout: -1}} {
+	for _, l := range []pools.Load{{For: time.Second}, {Workers: 1}, {Workers: 1, For: time.Second, Rate: -1}, {Workers: 1, For: time.Second, Timeout: -1},
+		{Workers: 1, For: time.Second, Calls: -1}, {Workers: 1, For: time.Second, Calls: 1, Rate: 1}} {
 		_, err := pools.Drive(t.Context(), l, do)
 		assert.Error(t, err, "%+v", l)
 	}

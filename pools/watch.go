@@ -31,7 +31,11 @@ type Watching[S any] struct {
 
 	Read  func() S                                          // takes a sample; must not block
 	Judge func(before, now S, within time.Duration) []Alert // compares two consecutive ones
-	Alert func(Alert)                                       // told of each alert, one at a time
+
+	// Alert is told of each alert, one at a time. Sampling waits for it, and so does
+	// Stop: it must neither block for long nor call Stop. Who wants to stop at an
+	// alert ends the context.
+	Alert func(Alert)
 }
 
 // A Monitor samples a pool's own statistics at an interval and judges each
@@ -92,7 +96,8 @@ func (m *Monitor[S]) Last() (S, int) {
 	return m.last, m.samples
 }
 
-// Stop ends the sampling. A second Stop does nothing.
+// Stop ends the sampling, and returns when an alert that is being told is told. A
+// second Stop does nothing. Alert must not call it.
 func (m *Monitor[S]) Stop() {
 	m.stop()
 	<-m.done

@@ -65,7 +65,7 @@ var Units = []Unit{
 	{"client-cpu-ns/op", Lower, "client cpu/op", "CPU time of the process that has the pool, and drives it, per operation"},
 	{"dials/1000-op", Lower, "dials/1000", "connections that the pool opened per 1,000 operations"},
 	{"handshakes/1000-op", Lower, "handshakes/1000", "TLS handshakes per 1,000 operations"},
-	{"reuse-%", Higher, "reuse", "share of operations that found a connection ready, 0 to 100"},
+	{"reuse-%", Higher, "reuse", "share of operations on a connection that others had used before, 0 to 100"},
 	{"wait-p99-ns", Lower, "wait p99", "99th percentile of the time that an operation waited for a connection"},
 	{"counting-cpu-%", Lower, "", "client CPU that counting adds to a pool without counts, percent"},
 	{"monitor-cpu-%", Lower, "", "client CPU that watching adds to a pool that is not watched, percent"},

@@ -13,8 +13,9 @@ import (
 const envCargo = "NETBENCH_CHILD_CARGO"
 
 // carrierGrace is how long a carrier may take to end what it carries when it is to
-// be killed, before it is killed itself.
-const carrierGrace = 5 * time.Second
+// be killed, before it is killed itself. A container that is being made at that moment
+// is made whole and removed then: killed in between, its carrier would leave it.
+const carrierGrace = 25 * time.Second
 
 // Carrier says that a role is to run elsewhere than in a child process, for instance
 // in a container. The child is then a carrier: this program again in a role that has

@@ -8,9 +8,9 @@ import (
 // deathSignal is off in the tests that show that the pipe alone suffices.
 var deathSignal = true
 
-// tied makes the kernel kill the child when the thread that forks it ends, if tie
-// is set, and gives it a process group of its own: an interrupt typed at the terminal is for
-// the parent, which stops its children in order.
+// tied makes the kernel kill the child when the thread that forks it ends, if tie is
+// set, and gives it a process group of its own: an interrupt typed at the terminal is
+// for the parent, which stops its children in order.
 func tied(tie bool) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if tie && deathSignal {

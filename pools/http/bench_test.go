@@ -3,13 +3,13 @@ package httppool_test
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"netbench/internal/cpu"
+	"netbench/load"
 	"netbench/pools"
 	httppool "netbench/pools/http"
 	"netbench/results"
@@ -73,18 +73,10 @@ func BenchmarkRequests(b *testing.B) {
 	}
 }
 
-// drive makes n calls or, as the last ones are made at once, up to atOnce more.
+// drive makes n calls.
 func drive(b *testing.B, n int, do func(context.Context) error) *pools.Outcome {
 	b.Helper()
-	enough, stop := context.WithCancel(b.Context())
-	defer stop()
-	var begun atomic.Int64
-	o, err := pools.Drive(enough, pools.Load{Workers: atOnce, For: time.Hour}, func(context.Context) error {
-		if begun.Add(1) >= int64(n) {
-			stop() // no more are begun
-		}
-		return do(b.Context())
-	})
+	o, err := pools.Drive(b.Context(), pools.Load{Workers: atOnce, For: time.Hour, Calls: int64(n)}, do)
 	require.NoError(b, err)
 	if o.Failed > 0 {
 		b.Fatalf("%d of %d requests failed: %v", o.Failed, o.Failed+o.Done, o.First)
@@ -119,24 +111,24 @@ func report(b *testing.B, o *pools.Outcome, s httppool.Stats) {
 	}
 }
 
-// What counting and watching cost: a plain transport, one that is counted, and one
-// that is counted and watched, in turn. An operation is a whole comparison; a metric is
-// what is added to the client's CPU time by request.
+// What counting and watching cost: a plain transport beside one that is counted, and
+// one that is counted beside itself watched, in turn. An operation is a whole
+// comparison; a metric is what is added to the client's CPU time by request.
 func BenchmarkMonitor(b *testing.B) {
 	for _, protocol := range []string{"tcp", "tls"} {
 		b.Run("over="+protocol+"/conc=100", func(b *testing.B) {
 			to := over(b, protocol)
-			three := watched(b, to)
-			var all [][]*pools.Outcome
+			var counting load.Ratio
+			var monitor pools.Cost
 			for b.Loop() {
-				more := inTurn(b, 6, 2, 100*time.Millisecond, three)
-				all = join(all, more)
+				counting = countingCost(b, to, 6, 2, 100*time.Millisecond)
+				monitor = monitorCost(b, to, 6, 2, 100*time.Millisecond)
 			}
 			b.ReportMetric(0, "ns/op") // says nothing
-			for _, r := range costs(all) {
-				b.ReportMetric(100*(r.Mean-1), r.name+"-cpu-%")
-				b.Logf("%s, client CPU by request: %v", r.about, r.Ratio)
-			}
+			b.ReportMetric(100*(counting.Mean-1), "counting-cpu-%")
+			b.ReportMetric(100*(monitor.Mean-1), "monitor-cpu-%")
+			b.Logf("counted / plain transport, client CPU by request: %v", counting)
+			b.Logf("monitor on / off, client CPU by request: %v", monitor.Ratio)
 		})
 	}
 }

@@ -99,8 +99,8 @@ func (c *Client) deadline(req *nethttp.Request, now time.Time) time.Time {
 // CloseIdleConnections is called by that of http.Client.
 func (r counter) CloseIdleConnections() { r.c.transport.CloseIdleConnections() }
 
-// getConn comes right after RoundTrip has begun, and is called again when the transport tries another connection, as the one
-// it had was closed by the server in that moment.
+// getConn comes right after RoundTrip has begun, and is called again when the transport
+// tries another connection, as the one it had was closed by the server in that moment.
 func (x *exchange) getConn(string) {
 	if x.got {
 		x.release()

@@ -49,10 +49,22 @@ func (k *Kind) Open(_ context.Context, size int) (pools.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.http.CheckRedirect = sameHost
 	return &Pool{Client: c, request: k.request}, nil
 }
 
-// Pool is a client that requests one URL.
+// sameHost refuses redirects to other hosts: nobody has said that they may be loaded.
+func sameHost(next *nethttp.Request, before []*nethttp.Request) error {
+	switch {
+	case next.URL.Host != before[0].URL.Host:
+		return fmt.Errorf("it redirects to another host, %s", next.URL.Host)
+	case len(before) >= 10:
+		return errors.New("it redirects ten times")
+	}
+	return nil
+}
+
+// Pool is a client that requests one URL. Redirects lead to the same host only.
 type Pool struct {
 	Client  *Client
 	request *nethttp.Request
@@ -65,7 +77,7 @@ func (p *Pool) Do(ctx context.Context) error {
 	return err
 }
 
-// Stats is what the client has for this URL's host, redirects to others included.
+// Stats is what the client has for this URL's host.
 func (p *Pool) Stats() pools.Stats { return p.Client.Stats().Pool() }
 
 // Close ends all connections.

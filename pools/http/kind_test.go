@@ -140,7 +140,7 @@ func TestTheDefaultTransportDialsMuchMoreThanTheRecommendedAtAHundredAtOnce(t *t
 		// the recommended one closes between two loads are not what this is about.
 		var before httppool.Stats
 		var begun atomic.Int64
-		o, err := pools.Drive(t.Context(), pools.Load{Workers: 100, For: 700 * time.Millisecond}, func(ctx context.Context) error {
+		o, err := pools.Drive(t.Context(), pools.Load{Workers: 100, For: time.Minute, Calls: 3000}, func(ctx context.Context) error {
 			if begun.Add(1) == 500 {
 				before = c.client.Stats()
 			}
@@ -148,7 +148,6 @@ func TestTheDefaultTransportDialsMuchMoreThanTheRecommendedAtAHundredAtOnce(t *t
 		})
 		require.NoError(t, err)
 		require.NoError(t, o.First, c.name)
-		require.Greater(t, begun.Load(), int64(600), "the machine is too busy for any conclusion")
 		now := c.client.Stats()
 		d := now.Sub(&before)
 		dials[c.name], _ = d.Per1000(d.Dials)

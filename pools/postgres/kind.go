@@ -88,12 +88,17 @@ func NewPgxKind(dsn string, rows int) Kind {
 // Name is Name or NamePgx.
 func (k Kind) Name() string { return k.name }
 
-// Open makes a pool of the settings that Sized gives.
+// Open makes a pool of the recommended settings with size connections, all of which
+// may be idle: with half of them, a pool would open the other half anew whenever its
+// callers pause, the more the larger it is, and a comparison of sizes by turns would
+// see nothing else.
 func (k Kind) Open(ctx context.Context, size int) (pools.Pool, error) {
 	if size < 1 {
 		return nil, fmt.Errorf("open a %s pool of %d connections: at least 1 is needed", k.name, size)
 	}
-	return k.open(ctx, k.dsn(), Sized(size), k.rows)
+	s := Sized(size)
+	s.MaxIdle = s.MaxOpen
+	return k.open(ctx, k.dsn(), s, k.rows)
 }
 
 // Lookups is the pool with an operation: a random row of as many is found by its

@@ -12,11 +12,12 @@ import (
 
 	"netbench/pools/postgres"
 	"netbench/testenv"
+	"netbench/testenv/containers"
 	"netbench/testenv/services"
 )
 
 func TestMain(m *testing.M) {
-	testenv.Main(nil)
+	testenv.Main(nil, containers.Use()...)
 	goleak.VerifyTestMain(m)
 }
 

@@ -3,9 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 
 	"netbench/pools"
 	"netbench/pools/postgres"
+	"netbench/testenv/faults"
 	"netbench/testenv/services"
 	"netbench/testenv/services/servicetest"
 )
@@ -225,83 +224,30 @@ func aWatchedPoolTellsOfConnectionsThatItThrowsAway(t *testing.T, _ *services.Po
 	}
 }
 
-// stall passes bytes between clients and a server until it is told to keep them.
-type stall struct {
-	net.Listener
-	target string
-	mu     sync.Mutex
-	cond   *sync.Cond
-	stuck  bool
-}
-
-func newStall(t *testing.T, target string) *stall {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// before is the way to a server, which can be made to stall.
+func before(t *testing.T, server *services.Postgres) *faults.Stream {
+	t.Helper()
+	link, err := faults.New(t.Context(), server.Info().Addr)
 	require.NoError(t, err)
-	s := &stall{Listener: l, target: target}
-	s.cond = sync.NewCond(&s.mu)
-	var under sync.WaitGroup
-	under.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", s.target)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			under.Go(func() { s.pass(server, client) })
-			under.Go(func() { s.pass(client, server) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		s.set(false)
-		under.Wait()
-	})
-	return s
-}
-
-func (s *stall) set(stuck bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stuck = stuck
-	s.cond.Broadcast()
-}
-
-func (s *stall) pass(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
-	b := make([]byte, 4096)
-	for {
-		n, err := from.Read(b)
-		s.mu.Lock()
-		for s.stuck {
-			s.cond.Wait()
-		}
-		s.mu.Unlock()
-		if _, werr := to.Write(b[:n]); err != nil || werr != nil {
-			return
-		}
-	}
+	t.Cleanup(link.Close)
+	return link
 }
 
 func aQueryOverALinkThatStallsEndsInTime(t *testing.T, server *services.Postgres, dsn string) {
-	link := newStall(t, server.Info().Addr)
+	link := before(t, server)
 	s := postgres.Sized(2)
 	s.ConnectTimeout = 500 * time.Millisecond
-	db := open(t, at(t, dsn, link.Addr().String()), s).Lookups(rows)
+	db := open(t, at(t, dsn, link.Addr()), s).Lookups(rows)
 	require.NoError(t, db.Do(t.Context()))
 
-	link.set(true)
+	link.Stall()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	began := time.Now()
 	assert.ErrorIs(t, db.Do(ctx), context.DeadlineExceeded)
 	assert.Less(t, time.Since(began), 5*time.Second, "0.6 s are given")
 
-	link.set(false)
+	link.Heal()
 	assert.NoError(t, db.Do(t.Context()))
 	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()

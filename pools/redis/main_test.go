@@ -14,12 +14,13 @@ import (
 
 	"netbench/pools/redis"
 	"netbench/testenv"
+	"netbench/testenv/containers"
 	"netbench/testenv/services"
 	"netbench/testenv/services/servicetest"
 )
 
 func TestMain(m *testing.M) {
-	testenv.Main(nil)
+	testenv.Main(nil, containers.Use()...)
 	goleak.VerifyTestMain(m)
 }
 

@@ -106,6 +106,11 @@ func check(ctx context.Context, o *goredis.Options, s Settings) error {
 	one.PoolSize, one.MinIdleConns, one.MaxIdleConns, one.PipelinePoolSize = 1, 0, 0, -1
 	one.MaxRetries, one.DialerRetries = -1, 1
 	one.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	defer func() {
+		if conn != nil { // the driver never asked for it
+			_ = conn.Close()
+		}
+	}()
 	client := goredis.NewClient(&one)
 	defer client.Close()
 	if err := client.Ping(ctx).Err(); err != nil {

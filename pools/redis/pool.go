@@ -58,17 +58,31 @@ func (p *Pool) Do(ctx context.Context) error {
 	n := p.calls.Add(1)
 	key, value := p.key+strconv.FormatUint(n%keys, 10), padded(strconv.FormatUint(n, 36), doBytes)
 	if err := p.client.Set(ctx, key, value, doExpiry).Err(); err != nil {
-		return fmt.Errorf("SET: %w", err)
+		return fmt.Errorf("SET: %w", asTimeout(err))
 	}
 	got, err := p.client.Get(ctx, key).Result()
 	if err != nil {
-		return fmt.Errorf("GET: %w", err)
+		return fmt.Errorf("GET: %w", asTimeout(err))
 	}
 	if got != value {
 		return errors.New("GET: the value is not the one that was set")
 	}
 	return nil
 }
+
+// asTimeout makes the driver's error for a caller that waited for a connection in
+// vain tell that it is one of time, which it does not do by itself.
+func asTimeout(err error) error {
+	if errors.Is(err, goredis.ErrPoolTimeout) {
+		return inVain{err}
+	}
+	return err
+}
+
+type inVain struct{ error }
+
+func (inVain) Timeout() bool   { return true }
+func (e inVain) Unwrap() error { return e.error }
 
 // Warm opens connections of the main pool until n are idle. It fails if the
 // settings do not let so many be idle.

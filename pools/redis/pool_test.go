@@ -71,7 +71,11 @@ func TestWaitsAndTimeOutsAreCounted(t *testing.T) {
 	s.PoolTimeout, s.Retries = 10*time.Millisecond, 2
 	p = open(t, o, s)
 	defer hold(t, p, 1)()
-	assert.ErrorIs(t, p.Do(t.Context()), goredis.ErrPoolTimeout)
+	late := p.Do(t.Context())
+	assert.ErrorIs(t, late, goredis.ErrPoolTimeout)
+	var timeout interface{ Timeout() bool }
+	require.ErrorAs(t, late, &timeout)
+	assert.True(t, timeout.Timeout(), "a load counts it as late")
 	assert.Equal(t, uint32(3), p.Detail().Main.Timeouts, "the driver repeats a call that got no connection")
 	assert.Equal(t, int64(3), p.Stats().Timeouts)
 }

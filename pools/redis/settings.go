@@ -52,7 +52,8 @@ type Settings struct {
 }
 
 // Recommended is for a service with some hundred callers: 20 connections of
-// which 5 to 10 are kept idle, and time-outs that end before a person gives up.
+// which 5 to 10 are kept idle. A caller may wait for two minutes with it, as PoolTimeout
+// is for each of its tries: give calls a deadline.
 func Recommended() Settings {
 	return Settings{
 		Size: 20, MinIdle: 5, MaxIdle: 10, PipelineSize: goredis.DefaultPipelinePoolSize,

@@ -139,7 +139,7 @@ func (p *Pool) Pipelined(depth int) func(context.Context) error {
 		k.batch(ctx, 0, depth)
 		switch t := k.tally; {
 		case t.First != nil:
-			return t.First
+			return asTimeout(t.First)
 		case t.Failed() > 0:
 			return fmt.Errorf("GET: of %d values %d are missing and %d not the ones that were set", depth, t.Missing, t.Wrong)
 		}

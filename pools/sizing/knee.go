@@ -150,7 +150,7 @@ func (j *Judgement) judgeP99(all []series, i int) (Verdict, string) {
 			case Unclear:
 				text = fmt.Sprintf("but the p99, %s of that of size %d, scatters too much to be compared", percent(ratio), l.size)
 			case Fits:
-				text = fmt.Sprintf("and a p99 not worse than that of larger ones (%s of that of size %d)", percent(ratio), l.size)
+				text = fmt.Sprintf("and a p99 not shown to be worse than that of larger ones (%s of that of size %d)", percent(ratio), l.size)
 			}
 		}
 	}

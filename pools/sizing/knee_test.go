@@ -49,7 +49,7 @@ func TestTheKneeOfSyntheticCurves(t *testing.T) {
 		},
 		"the knee's p99 is worse than that of larger sizes": {
 			five, []float64{100, 200, 400, 400, 400}, []float64{80, 40, 20, 10, 10}, 10, 0.01, 100,
-			Found, 10, []Verdict{Refused, Refused, Refused, Fits, Fits}, "a p99 not worse",
+			Found, 10, []Verdict{Refused, Refused, Refused, Fits, Fits}, "a p99 not shown to be worse",
 		},
 		"every size that is fast has a worse p99 than a slow larger one": {
 			five, []float64{100, 200, 400, 400, 300}, []float64{80, 40, 20, 20, 10}, 10, 0.01, 100,
@@ -124,7 +124,7 @@ func TestANoisySweepRatherSaysNothingThanWhatIsWrong(t *testing.T) {
 	for range sweeps {
 		rates := [3][]float64{}
 		for range 6 {
-			for i, mean := range []float64{92, 100, 100} {
+			for i, mean := range []float64{94, 100, 100} {
 				rates[i] = append(rates[i], mean*math.Exp(random.NormFloat64()*0.05))
 			}
 		}
@@ -138,8 +138,9 @@ func TestANoisySweepRatherSaysNothingThanWhatIsWrong(t *testing.T) {
 			refused++
 		}
 	}
-	assert.Less(t, taken, sweeps*25/1000, "a size that costs 8 %%")
-	assert.Less(t, refused, sweeps*35/1000, "a size that costs nothing")
+	// 2.5 % of them, and three standard deviations of so many sweeps.
+	assert.Less(t, taken, sweeps*36/1000, "a size that costs 6 %%")
+	assert.Less(t, refused, sweeps*36/1000, "a size that costs nothing")
 	assert.Positive(t, silent)
 }
 
@@ -190,6 +191,11 @@ func TestTheOverallSizeFitsEverywhere(t *testing.T) {
 		var judged []Judgement
 		for i, v := range verdicts {
 			j := Judgement{Verdict: v, Text: "because"}
+			if v == Refused {
+				lo, hi := 0.49, 0.51
+				half := Interval{Mean: 0.5, Lo: &lo, Hi: &hi}
+				j.OfBest = &half
+			}
 			judged = append(judged, j)
 			c.Points = append(c.Points, Point{Size: sizes[i], Judgement: j})
 		}

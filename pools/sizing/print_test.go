@@ -117,7 +117,7 @@ func TestWhatIsNotKnownIsPrintedAsADash(t *testing.T) {
 func TestTheRuleOfThumbIsLookedUpInTheCurve(t *testing.T) {
 	r := fixed()
 	for rule, want := range map[Rule]string{
-		{Cores: 2, Disks: 1}:  "2 x 2 + 1 = 5 connections; at 4 callers: the best throughput, and a p99 not worse",
+		{Cores: 2, Disks: 1}:  "2 x 2 + 1 = 5 connections; at 4 callers: the best throughput, and a p99 not shown to be worse",
 		{Cores: 1, Disks: 1}:  "not swept itself: between 2 and 5",
 		{Cores: 16, Disks: 0}: "more than any size swept (the most is 10)",
 	} {

@@ -50,7 +50,7 @@ func kneeOf(sizes []int, judged []Judgement, concurrency int) Knee {
 				k.Answer = Undecided
 				k.Text = fmt.Sprintf("too thin evidence: size %d fits, but %s may do (size %d: %s); take more rounds or longer slices",
 					k.Size, listed(k.Unclear), k.Unclear[0], judged[slices.Index(sizes, k.Unclear[0])].Text)
-			case i == len(sizes)-1 && k.Size < concurrency:
+			case i == len(sizes)-1 && k.Size < concurrency && allTooSlow(judged[:i]):
 				k.Answer = AtLeast
 				k.Text = fmt.Sprintf("throughput still rises at %d, the largest size swept (sweep larger ones)", k.Size)
 			case i == 0:
@@ -72,6 +72,13 @@ func kneeOf(sizes []int, judged []Judgement, concurrency int) Knee {
 	}
 	k.Text = "no size fits: " + strings.Join(why, "; ")
 	return k
+}
+
+// allTooSlow tells whether all of them are refused because of their throughput.
+func allTooSlow(judged []Judgement) bool {
+	return !slices.ContainsFunc(judged, func(j Judgement) bool {
+		return j.OfBest == nil || throughputVerdict(*j.OfBest) != Refused
+	})
 }
 
 // overall is the smallest size that fits at every concurrency.

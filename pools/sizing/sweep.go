@@ -19,9 +19,10 @@ const clientBusy = 0.85
 
 // Sweep measures the curves of a plan, one concurrency after the other. A plan
 // that cannot be carried out, say because a size is above what the server permits or
-// the server does not answer, is an [ErrInput] before anything is measured. If ctx ends, or a pool cannot be
-// opened any more, the report has the rounds that are whole, with the error; it is
-// nil without any. Calls that fail are no error: they are in the report.
+// the server does not answer, is an [ErrInput] before anything is measured. If ctx
+// ends, or a pool cannot be opened any more, the report has the rounds that are whole,
+// with the error; it is nil without any. Calls that fail are no error: they are in the
+// report.
 func Sweep(ctx context.Context, p Plan) (*Report, error) {
 	p, err := p.normalize()
 	if err == nil && p.Kind == nil {

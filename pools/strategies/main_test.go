@@ -13,10 +13,11 @@ import (
 	"netbench/models/goroutine"
 	"netbench/pools"
 	"netbench/testenv"
+	"netbench/testenv/containers"
 )
 
 func TestMain(m *testing.M) {
-	testenv.Main(goroutine.Models()) // services have a keeper, and the HTTP server is a child
+	testenv.Main(goroutine.Models(), containers.Use()...) // services have a keeper, and the HTTP server is a child
 	goleak.VerifyTestMain(m)
 }
 

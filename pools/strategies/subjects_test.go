@@ -51,8 +51,8 @@ func httpSubject(t testing.TB) subject {
 	}
 	require.NoError(t, start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, server.Stop(context.Background())) })
-	way := newProxy(t, server.Addr())
-	kind, err := httppool.NewKind("http://"+way.addr()+"/plaintext", httppool.Recommended())
+	way := newWay(t, server.Addr())
+	kind, err := httppool.NewKind("http://"+way.Addr()+"/plaintext", httppool.Recommended())
 	require.NoError(t, err)
 	return subject{
 		kind: kind, server: "the goroutine model, in a process of its own", stall: way.stall,
@@ -63,8 +63,7 @@ func httpSubject(t testing.TB) subject {
 			if err := start(ctx); err != nil {
 				return err
 			}
-			way.lead(server.Addr())
-			return nil
+			return way.Lead(server.Addr())
 		},
 	}
 }
@@ -84,10 +83,10 @@ func postgresSubject(t testing.TB, kindOf func(dsn string, rows int) postgres.Ki
 	_, err = own.Exec("ALTER DATABASE " + pq.QuoteIdentifier(db.Name()) + " SET idle_session_timeout = '" + serverBears.String() + "'")
 	require.NoError(t, err)
 
-	way := newProxy(t, server.Info().Addr)
+	way := newWay(t, server.Info().Addr)
 	dsn, err := url.Parse(db.DSN())
 	require.NoError(t, err)
-	dsn.Host = way.addr()
+	dsn.Host = way.Addr()
 	return subject{
 		kind: kindOf(dsn.String(), rows), server: "PostgreSQL " + server.Info().Version,
 		restart: server.Restart, stall: way.stall,
@@ -108,9 +107,9 @@ func redisSubject(t testing.TB) subject {
 		return pool.Client().ConfigSet(ctx, "timeout", "2").Err()
 	}
 	require.NoError(t, bear(t.Context()))
-	way := newProxy(t, server.Info().Addr)
+	way := newWay(t, server.Info().Addr)
 	options := server.Options()
-	options.Addr = way.addr()
+	options.Addr = way.Addr()
 	return subject{
 		kind: redispool.Kind{Base: options}, server: "Redis " + server.Info().Version, stall: way.stall,
 		restart: func(ctx context.Context) error {

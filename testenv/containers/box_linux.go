@@ -24,7 +24,7 @@ import (
 const (
 	// createTimeout bounds the making of a container, which is not interrupted: the
 	// engine could go on with it when nobody knows any more.
-	createTimeout = 20 * time.Second
+	createTimeout = 10 * time.Second
 
 	// removeTimeout bounds its removal.
 	removeTimeout = 10 * time.Second

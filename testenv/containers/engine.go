@@ -23,7 +23,7 @@ var ErrNoEngine = errors.New("no engine of containers answers")
 
 // EngineInfo is what is known of an engine that answers.
 type EngineInfo struct {
-	Host    string `json:"host"` // as in DOCKER_HOST
+	Host    string `json:"host"` // as in DOCKER_HOST, without a password
 	Version string `json:"version"`
 	Arch    string `json:"arch"`   // of the images, as GOARCH
 	Cgroups string `json:"cgroup"` // version of the host's control groups, "1" or "2"
@@ -32,6 +32,8 @@ type EngineInfo struct {
 	// can.
 	NoCPULimit    string `json:"no_cpu_limit,omitempty"`
 	NoMemoryLimit string `json:"no_memory_limit,omitempty"`
+
+	raw string // DOCKER_HOST as it is
 }
 
 // Limits are what a container may use; 0 does not limit.

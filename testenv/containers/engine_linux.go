@@ -30,7 +30,8 @@ func Engine(ctx context.Context) (EngineInfo, error) {
 func connect() (*client.Client, error) {
 	c, err := client.New(client.FromEnv)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w (set DOCKER_HOST as in unix:///var/run/docker.sock, or unset it)", ErrNoEngine, oneLine(err))
+		// The client's error quotes the address, which may hold a password.
+		return nil, fmt.Errorf("%w: the client takes none of DOCKER_HOST and what belongs to it (set it as in unix:///var/run/docker.sock, or unset it)", ErrNoEngine)
 	}
 	return c, nil
 }
@@ -52,7 +53,7 @@ func ask(ctx context.Context, c *client.Client) (EngineInfo, error) {
 	case res.Info.OSType != "linux":
 		return EngineInfo{}, fmt.Errorf("%w at %s: it runs containers of %q (want linux)", ErrNoEngine, host, res.Info.OSType)
 	}
-	e := EngineInfo{Host: c.DaemonHost(), Version: res.Info.ServerVersion, Arch: goArch(res.Info.Architecture), Cgroups: res.Info.CgroupVersion}
+	e := EngineInfo{Host: host, raw: c.DaemonHost(), Version: res.Info.ServerVersion, Arch: goArch(res.Info.Architecture), Cgroups: res.Info.CgroupVersion}
 	why := func(what string) string {
 		text := fmt.Sprintf("the engine finds no %s in control groups of version %s, driver %s", what, e.Cgroups, res.Info.CgroupDriver)
 		if len(res.Info.Warnings) > 0 {

@@ -3,7 +3,9 @@ package containers
 import (
 	"context"
 	"net"
+	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +53,35 @@ func TestAnEngineThatHangsIsGivenUpInTime(t *testing.T) {
 	defer cancel()
 	_, err = StartServer(ctx, testenv.ServerSpec{Model: "goroutine", Service: "echo"}, Limits{})
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestAnEngineThatHangsHalfWayIsGivenUpInTime(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	socket := filepath.Join(t.TempDir(), "engine.sock")
+	l, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	half := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/_ping") {
+			w.Header().Set("Api-Version", "1.41")
+			return
+		}
+		<-r.Context().Done() // until the client gives up
+	})}
+	done := make(chan error, 1)
+	go func() { done <- half.Serve(l) }()
+	defer func() {
+		require.NoError(t, half.Close())
+		assert.ErrorIs(t, <-done, http.ErrServerClosed)
+	}()
+	t.Setenv("DOCKER_HOST", "unix://"+socket)
+	was := inspectTimeout
+	defer func() { inspectTimeout = was }()
+	inspectTimeout = 100 * time.Millisecond
+	c, err := connect()
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = ensure(context.WithoutCancel(t.Context()), c, "some/image")
+	assert.ErrorContains(t, err, "image some/image: nothing came from the engine within 100ms, it hangs")
 }
 
 func TestAnEngineThatIsNotThereIsOneClearLine(t *testing.T) {

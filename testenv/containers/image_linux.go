@@ -15,14 +15,32 @@ const (
 
 	// pullStall is how long it may take without any progress.
 	pullStall = 10 * time.Second
+
+	// imageTimeout bounds the making of the image of a server, of one file.
+	imageTimeout = 2 * time.Minute
 )
+
+// inspectTimeout bounds the engine's answer whether it has an image: one that told of
+// itself a moment ago may hang now.
+var inspectTimeout = 10 * time.Second
+
+// inspect returns an image's id.
+func inspect(ctx context.Context, c client.APIClient, image string) (string, error) {
+	bounded, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	found, err := c.ImageInspect(bounded, image)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("nothing came from the engine within %v, it hangs", inspectTimeout)
+	}
+	return found.ID, err
+}
 
 // ensure makes sure that an image is there, and returns its id in short. One that is
 // not is fetched.
 func ensure(ctx context.Context, c client.APIClient, image string) (string, error) {
-	found, err := c.ImageInspect(ctx, image)
+	id, err := inspect(ctx, c, image)
 	if err == nil {
-		return short(found.ID), nil
+		return short(id), nil
 	}
 	if !errdefs.IsNotFound(err) {
 		return "", fmt.Errorf("image %s: %w", image, oneLine(err))
@@ -30,10 +48,10 @@ func ensure(ctx context.Context, c client.APIClient, image string) (string, erro
 	if err := pull(ctx, c, image); err != nil {
 		return "", fmt.Errorf("image %s is not there and cannot be fetched: %w (build or load it, or name another one)", image, oneLine(err))
 	}
-	if found, err = c.ImageInspect(ctx, image); err != nil {
+	if id, err = inspect(ctx, c, image); err != nil {
 		return "", fmt.Errorf("image %s, just fetched: %w", image, oneLine(err))
 	}
-	return short(found.ID), nil
+	return short(id), nil
 }
 
 // short is as much of an image's id as tells it from others.

@@ -29,6 +29,10 @@ var user = proc.Role{Name: "user", Run: func(ctx context.Context, ch *proc.Chann
 	switch what {
 	case "postgres":
 		_, err = services.StartPostgres(ctx, services.PostgresOptions{Binaries: nowhere, StartTimeout: time.Minute})
+	case "postgres, local":
+		_, err = services.StartPostgres(ctx, services.PostgresOptions{StartTimeout: time.Minute})
+	case "redis, local":
+		_, err = services.StartRedis(ctx, services.RedisOptions{RealOnly: true, StartTimeout: time.Minute})
 	case "redis":
 		_, err = services.StartRedis(ctx, services.RedisOptions{Binary: nowhere, RealOnly: true, StartTimeout: time.Minute})
 	default:

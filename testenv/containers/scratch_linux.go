@@ -57,7 +57,7 @@ func scratch(ctx context.Context, c *client.Client, arch, program string) (strin
 	ours.Lock()
 	defer ours.Unlock()
 	if image := ours.images[arch]; image != "" {
-		if _, err := c.ImageInspect(ctx, image); err == nil {
+		if _, err := inspect(ctx, c, image); err == nil {
 			return image, nil
 		}
 	}
@@ -83,7 +83,7 @@ func imageOf(ctx context.Context, c *client.Client, binary []byte, name string) 
 		return fail(err)
 	}
 	image := fmt.Sprintf("%s:%x", scratchName, sha256.Sum256(binary))[:len(scratchName)+1+16]
-	_, err := c.ImageInspect(ctx, image)
+	_, err := inspect(ctx, c, image)
 	if err == nil {
 		return image, nil
 	}
@@ -94,6 +94,8 @@ func imageOf(ctx context.Context, c *client.Client, binary []byte, name string) 
 	if err != nil {
 		return fail(err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, imageTimeout)
+	defer cancel()
 	res, err := c.ImageBuild(ctx, source, client.ImageBuildOptions{
 		Tags: []string{image}, Labels: map[string]string{scratchLabel: "1"}, Remove: true, ForceRemove: true,
 	})

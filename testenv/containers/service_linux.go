@@ -19,7 +19,7 @@ const (
 	// stopTimeout bounds ends that have no deadline of their own, and discardTimeout
 	// that of a service that did not start.
 	stopTimeout    = 10 * time.Second
-	discardTimeout = 5 * time.Second
+	discardTimeout = createTimeout + removeTimeout + time.Second
 
 	// probePause is the time between two looks whether a service answers.
 	probePause = 5 * time.Millisecond
@@ -70,7 +70,7 @@ func (r recipe) start(ctx context.Context) (_ *service, found string, err error)
 	s := r.service
 	s.child, err = proc.Start(ctx, proc.Options{
 		Role: roleHolder, Untied: true, // it removes the container first
-		Env: []string{"DOCKER_HOST=" + engine.Host}, Log: r.log,
+		Env: []string{"DOCKER_HOST=" + engine.raw}, Log: r.log,
 	})
 	if err != nil {
 		return nil, "", err

@@ -22,7 +22,6 @@ const dialTimeout = 10 * time.Second
 // goroutines. Faults add up until Heal. They do not hold back what a connection has
 // on its way already, at most one buffer.
 type Stream struct {
-	upstream string
 	listener net.Listener
 	server   *toxiproxy.ApiServer
 	proxy    *toxiproxy.Proxy // for its chain only; it never listens
@@ -33,6 +32,7 @@ type Stream struct {
 	up, down *valve
 
 	mu        sync.Mutex
+	upstream  string
 	pairs     map[*pair]bool
 	accepted  int
 	resetting bool
@@ -46,8 +46,8 @@ type Stream struct {
 // open, but only Close makes sure that nothing is left. A client whose server cannot
 // be reached is reset.
 func New(ctx context.Context, upstream string) (*Stream, error) {
-	if _, port, err := net.SplitHostPort(upstream); err != nil || port == "" {
-		return nil, fmt.Errorf("faults before %q: not an address (want host:port)", upstream)
+	if err := check(upstream); err != nil {
+		return nil, err
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -95,6 +95,26 @@ func (s *Stream) Accepted() int {
 	return s.accepted
 }
 
+// Lead connects clients that come from now on to another server, host:port, as one
+// that was started anew may be elsewhere. Connections that are open stay where they
+// are.
+func (s *Stream) Lead(upstream string) error {
+	if err := check(upstream); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.upstream = upstream
+	return nil
+}
+
+func check(upstream string) error {
+	if _, port, err := net.SplitHostPort(upstream); err != nil || port == "" {
+		return fmt.Errorf("faults before %q: not an address (want host:port)", upstream)
+	}
+	return nil
+}
+
 func (s *Stream) accept(ctx context.Context) {
 	defer close(s.stopped)
 	dialer := net.Dialer{Timeout: dialTimeout}
@@ -113,13 +133,13 @@ func (s *Stream) accept(ctx context.Context) {
 		}
 		s.mu.Lock()
 		s.accepted++
-		resetting := s.resetting
+		resetting, upstream := s.resetting, s.upstream
 		s.mu.Unlock()
 		if resetting {
 			reset(client)
 			continue
 		}
-		server, err := dialer.DialContext(ctx, "tcp", s.upstream)
+		server, err := dialer.DialContext(ctx, "tcp", upstream)
 		if err != nil {
 			reset(client)
 			continue

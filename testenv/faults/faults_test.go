@@ -291,6 +291,33 @@ func TestAStallLosesNothingOfWhatNobodyReads(t *testing.T) {
 	assert.True(t, bytes.Equal(sent, got), "%d bytes of %d came", len(got), len(sent))
 }
 
+func TestWhoComesAfterLeadGetsToTheOtherServer(t *testing.T) {
+	first, firstEnds := echoServer(t)
+	second, secondEnds := echoServer(t)
+	s := proxy(t, first)
+	say := func(c net.Conn) {
+		t.Helper()
+		_, err := c.Write([]byte("x"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(c, make([]byte, 1))
+		require.NoError(t, err)
+	}
+	old, err := net.Dial("tcp", s.Addr())
+	require.NoError(t, err)
+	say(old)
+	require.NoError(t, s.Lead(second))
+	young, err := net.Dial("tcp", s.Addr())
+	require.NoError(t, err)
+	say(young)
+	say(old)
+	require.NoError(t, young.Close())
+	<-secondEnds
+	assert.Empty(t, firstEnds, "the first has its connection still")
+	require.NoError(t, old.Close())
+	<-firstEnds
+	assert.ErrorContains(t, s.Lead("nowhere"), "want host:port")
+}
+
 func TestAClientWhoseServerIsNotThereIsReset(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -120,5 +120,4 @@ func outlive(t *testing.T, which string, least int) {
 		return errors.Is(err, os.ErrNotExist)
 	}, 10*time.Second, time.Millisecond, "the directory is left")
 	t.Logf("nothing left %v after SIGKILL", time.Since(killed).Round(time.Millisecond))
-	assert.Less(t, time.Since(killed), 2*time.Second)
 }

@@ -42,6 +42,13 @@ type PostgresOptions struct {
 	// StartTimeout bounds the start; 0 means DefaultStartTimeout.
 	StartTimeout time.Duration
 
+	// Given is the address of a server to use, in the form that EnvPostgres has,
+	// which it goes before; "" for none. Permit, unless it is nil, is asked before a
+	// given server is connected to, with host:port or the path of a socket, and its
+	// error ends the start.
+	Given  string
+	Permit func(addr string) error
+
 	// CPUs is the set that the server's processes run on, where they are ours;
 	// empty does not pin them.
 	CPUs []int
@@ -82,7 +89,7 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 		o.StartTimeout = DefaultStartTimeout
 	}
 	p, rung, reason, err := climb(ctx, "postgres", []step[*Postgres]{
-		{Given, givenPostgres},
+		{Given, o.given},
 		{LocalBinary, o.startLocal},
 		{Container, o.startContained},
 		{StandIn, func(context.Context) (*Postgres, string, error) {
@@ -96,22 +103,31 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	return p, nil
 }
 
-func givenPostgres(ctx context.Context) (*Postgres, string, error) {
-	dsn := os.Getenv(EnvPostgres)
-	if dsn == "" {
+// given is the first rung.
+func (o PostgresOptions) given(ctx context.Context) (*Postgres, string, error) {
+	address, source := o.Given, "the given address"
+	if address == "" {
+		address, source = os.Getenv(EnvPostgres), EnvPostgres
+	}
+	if address == "" {
 		return nil, "", absence(EnvPostgres + " is not set")
 	}
-	p, err := newPostgres(dsn)
+	p, err := newPostgres(address)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", EnvPostgres, err)
+		return nil, "", fmt.Errorf("%s: %w", source, err)
+	}
+	if o.Permit != nil {
+		if err := o.Permit(p.info.Addr); err != nil {
+			return nil, "", fmt.Errorf("%s: %w", source, err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if err := p.inspect(ctx); err != nil {
-		return nil, "", fmt.Errorf("%s: %s: %w", EnvPostgres, p.info.Addr, err)
+		return nil, "", fmt.Errorf("%s: %s: %w", source, p.info.Addr, err)
 	}
 	p.body = elsewhere{}
-	return p, EnvPostgres + " is set", nil
+	return p, source + " is set", nil
 }
 
 func (o PostgresOptions) startContained(ctx context.Context) (*Postgres, string, error) {
@@ -126,7 +142,9 @@ func (o PostgresOptions) startContained(ctx context.Context) (*Postgres, string,
 	p, err := newPostgres(c.Address)
 	if err == nil {
 		p.body = contained{c}
-		err = p.inspect(ctx)
+		asking, cancel := context.WithTimeout(ctx, answerTimeout)
+		err = p.inspect(asking)
+		cancel()
 	}
 	if err != nil {
 		return nil, "", errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
@@ -142,9 +160,16 @@ func newPostgres(dsn string) (*Postgres, error) {
 		return nil, errors.New("the DSN does not parse (want postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=disable, or key=value words; it is not shown, as it may hold a password)")
 	}
 	p := &Postgres{dsn: keep(dsn), password: keep(config.Password)}
-	p.info.Addr = config.Host
-	if !strings.HasPrefix(config.Host, "/") {
-		p.info.Addr = net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+	if len(config.Multi) > 0 {
+		return nil, errors.New("the DSN names several hosts (want one: figures are of one server)")
+	}
+	host := config.Host
+	if config.Hostaddr.IsValid() { // which is dialled, whatever the name
+		host = config.Hostaddr.String()
+	}
+	p.info.Addr = host
+	if !strings.HasPrefix(host, "/") {
+		p.info.Addr = net.JoinHostPort(host, strconv.Itoa(int(config.Port)))
 	}
 	return p, nil
 }

@@ -92,14 +92,21 @@ func (o PostgresOptions) startLocal(ctx context.Context) (*Postgres, string, err
 	}
 	p.body = l
 	l.ready = p.answers
-	if err := l.makeCluster(ctx, binaries, owner); err != nil {
-		return nil, "", l.discard(ctx, fmt.Errorf("%s: %w", filepath.Join(binaries, "initdb"), err))
-	}
-	if err := l.launch(ctx); err != nil {
-		return nil, "", l.discard(ctx, fmt.Errorf("%s: %w", l.command.Args[0], err))
-	}
-	if err := p.inspect(ctx); err != nil {
-		return nil, "", l.discard(ctx, fmt.Errorf("%s: ask for its settings: %w", l.command.Args[0], err))
+	// All of it together within the start's time-out.
+	err = l.within(ctx, func(ctx context.Context) error {
+		if err := l.makeCluster(ctx, binaries, owner); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(binaries, "initdb"), err)
+		}
+		if err := l.launch(ctx); err != nil {
+			return fmt.Errorf("%s: %w", l.command.Args[0], err)
+		}
+		if err := p.inspect(ctx); err != nil {
+			return fmt.Errorf("%s: ask for its settings: %w", l.command.Args[0], err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", l.discard(ctx, err)
 	}
 	return p, l.command.Args[0] + as(owner), nil
 }

@@ -35,6 +35,13 @@ type RedisOptions struct {
 	// StartTimeout bounds the start; 0 means DefaultStartTimeout.
 	StartTimeout time.Duration
 
+	// Given is the address of a server to use, in the form that EnvRedis has,
+	// which it goes before; "" for none. Permit, unless it is nil, is asked before a
+	// given server is connected to, with host:port or the path of a socket, and its
+	// error ends the start.
+	Given  string
+	Permit func(addr string) error
+
 	// CPUs is the set that the server runs on, where it is ours; empty does not
 	// pin it.
 	CPUs []int
@@ -64,7 +71,7 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 		o.StartTimeout = DefaultStartTimeout
 	}
 	r, rung, reason, err := climb(ctx, "redis", []step[*Redis]{
-		{Given, givenRedis},
+		{Given, o.given},
 		{LocalBinary, o.startLocal},
 		{Container, o.startContained},
 		{StandIn, o.standIn},
@@ -76,22 +83,31 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	return r, nil
 }
 
-func givenRedis(ctx context.Context) (*Redis, string, error) {
-	address := os.Getenv(EnvRedis)
+// given is the first rung.
+func (o RedisOptions) given(ctx context.Context) (*Redis, string, error) {
+	address, source := o.Given, "the given address"
+	if address == "" {
+		address, source = os.Getenv(EnvRedis), EnvRedis
+	}
 	if address == "" {
 		return nil, "", absence(EnvRedis + " is not set")
 	}
 	r, err := newRedis(address)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", EnvRedis, err)
+		return nil, "", fmt.Errorf("%s: %w", source, err)
+	}
+	if o.Permit != nil {
+		if err := o.Permit(r.info.Addr); err != nil {
+			return nil, "", fmt.Errorf("%s: %w", source, err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if err := r.inspect(ctx); err != nil {
-		return nil, "", fmt.Errorf("%s: %s: %w", EnvRedis, r.info.Addr, err)
+		return nil, "", fmt.Errorf("%s: %s: %w", source, r.info.Addr, err)
 	}
 	r.body = elsewhere{}
-	return r, EnvRedis + " is set", nil
+	return r, source + " is set", nil
 }
 
 func (o RedisOptions) startContained(ctx context.Context) (*Redis, string, error) {
@@ -106,7 +122,9 @@ func (o RedisOptions) startContained(ctx context.Context) (*Redis, string, error
 	r, err := newRedis(c.Address)
 	if err == nil {
 		r.body = contained{c}
-		err = r.inspect(ctx)
+		asking, cancel := context.WithTimeout(ctx, answerTimeout)
+		err = r.inspect(asking)
+		cancel()
 	}
 	if err != nil {
 		return nil, "", errors.Join(err, c.Stop(context.WithoutCancel(ctx)))

@@ -51,11 +51,13 @@ func (o RedisOptions) startLocal(ctx context.Context) (*Redis, string, error) {
 	// By file: other users see a command line.
 	config, err := l.write("redis.conf", o.ConfigFile(k.Dir(), addr, password), owner)
 	l.command = keeper.Command{Args: []string{binary, config}, Dir: k.Dir()}
-	if err == nil {
-		err = l.launch(ctx)
-	}
-	if err == nil {
-		err = r.inspect(ctx)
+	if err == nil { // both together within the start's time-out
+		err = l.within(ctx, func(ctx context.Context) error {
+			if err := l.launch(ctx); err != nil {
+				return err
+			}
+			return r.inspect(ctx)
+		})
 	}
 	if err != nil {
 		return nil, "", l.discard(ctx, fmt.Errorf("%s: %w", binary, err))

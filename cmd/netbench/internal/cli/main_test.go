@@ -10,13 +10,14 @@ import (
 
 	"netbench/load"
 	"netbench/testenv"
+	"netbench/testenv/containers"
 )
 
 func TestMain(m *testing.M) {
 	if addr := os.Getenv("NETBENCH_TEST_FOREIGN"); addr != "" {
 		serveForeign(addr)
 	}
-	testenv.Main(Models(), load.Role()) // commands start this binary as server and generator
+	testenv.Main(Models(), append(containers.Use(), load.Role())...) // commands start this binary as server and generator
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {

@@ -47,7 +47,7 @@ rule (cores, disks, size, text); notes. What is not known is left out.
 
 Exit codes: 0 a size is recommended; 2 bad input, a server that cannot be had, a size
 above what it permits; 3 interrupted, undecided, throughput still rises at the
-largest size, or no size fits.`,
+largest size, no size fits, or a stand-in was measured.`,
 		Examples: []Example{
 			{"How many connections PostgreSQL needs here:", "netbench pool -kind postgres"},
 			{"A quick look:", "netbench pool -kind redis -sizes 1,5,20 -concurrency 50 -rounds 4 -slice 100ms"},
@@ -183,7 +183,7 @@ func (f *poolFlags) run(ctx context.Context, fs *flag.FlagSet, s Streams) (exit 
 	if err := page.commit(f.markdown(ctx, fs, report)); err != nil {
 		return results.ExitBadInput, fmt.Errorf("-markdown: %w", err)
 	}
-	if report.Knee.Answer != sizing.Found {
+	if report.Knee.Answer != sizing.Found || report.StandIn { // a stand-in's knee is nobody's
 		return results.ExitUndecided, nil
 	}
 	return results.ExitGood, nil

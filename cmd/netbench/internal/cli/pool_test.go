@@ -161,7 +161,8 @@ func TestPoolPrintsJSONAndAPageThatHidesTheAddress(t *testing.T) {
 
 func TestPoolMarksAStandIn(t *testing.T) {
 	var stderr strings.Builder
-	_, out := poolCommandWith(t.Context(), &turnstile{permits: 40}, &stderr, true, quick...)
+	exit, out := poolCommandWith(t.Context(), &turnstile{permits: 40}, &stderr, true, quick...)
+	assert.Equal(t, results.ExitUndecided, exit, "its knee says nothing of the real one's")
 	assert.Contains(t, out, "STAND-IN: this is not the real service")
 	assert.Contains(t, out, "recommended: ")
 	assert.Contains(t, out, "cores x 2 + disks: 2 x 2 + 1 = 5 connections")

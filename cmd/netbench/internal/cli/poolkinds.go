@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
-	"os"
 	"slices"
 	"strings"
 
@@ -50,36 +48,16 @@ func poolKindNames(kinds map[string]poolOpener) string {
 	return strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")
 }
 
-// withAddress has the ladder of services take a given address for its first rung,
-// where it looks for one: in the environment.
-func withAddress(variable, addr string, start func() error) error {
-	if addr == "" {
-		return start()
-	}
-	before, was := os.LookupEnv(variable)
-	if err := os.Setenv(variable, addr); err != nil {
-		return fmt.Errorf("take the given address: %w", err)
-	}
-	err := start()
-	var restored error
-	if was {
-		restored = os.Setenv(variable, before)
-	} else {
-		restored = os.Unsetenv(variable)
-	}
-	return errors.Join(err, restored)
-}
-
-// newServiceSubject is that of a service that was started or found, which is
-// stopped if it may not be loaded.
-func newServiceSubject(info services.Info, o poolOptions, stop func(context.Context) error) (*poolSubject, error) {
-	if err := permitPoolServer(info.Addr, o.allowRemote); err != nil {
-		return nil, errors.Join(err, stop(context.Background()))
-	}
+// newServiceSubject is that of a service that was started or found.
+func newServiceSubject(info services.Info, stop func(context.Context) error) *poolSubject {
 	return &poolSubject{
 		service: info.String(), standIn: !info.Real(), given: info.Rung == services.Given, addr: info.Addr, close: stop,
-	}, nil
+	}
 }
+
+// permit refuses a server on another host, unless that is allowed. It is asked before
+// the server is connected to.
+func (o poolOptions) permit(addr string) error { return permitPoolServer(addr, o.allowRemote) }
 
 // permitPoolServer refuses a server on another host, unless that is allowed.
 func permitPoolServer(addr string, allowRemote bool) error {

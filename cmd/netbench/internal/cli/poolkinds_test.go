@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"net"
-	"os"
 	"strings"
 	"testing"
 
@@ -63,7 +62,6 @@ func TestPoolTakesAServerThatRuns(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &r), stderr)
 	assert.NotEqual(t, results.ExitBadInput, exit)
 	assert.Contains(t, r.Service, "by given address")
-	assert.Equal(t, "127.0.0.1:1", os.Getenv(services.EnvRedis), "the environment is as before")
 	if options.Password != "" {
 		assert.NotContains(t, out+stderr, options.Password)
 	}
@@ -73,6 +71,7 @@ func TestPoolMarksMiniredisAsAStandIn(t *testing.T) {
 	unpinned(t)
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv(services.EnvRedis, "")
+	t.Setenv("DOCKER_HOST", "unix:///nowhere")
 	_, out, stderr := netbench(t, t.Context(), sweepOf("redis")...)
 	assert.Contains(t, out, "STAND-IN: this is not the real service", stderr)
 }
@@ -96,14 +95,17 @@ func TestServersThatCannotBePooledAreOneLineWithoutAPassword(t *testing.T) {
 	for name, tc := range map[string]struct {
 		kind, addr, want string
 	}{
-		"http refused":      {"http", "http://u:hunter2@" + refuses + "/", "connection refused"},
-		"http elsewhere":    {"http", "http://u:hunter2@192.0.2.1/", "is not on this host"},
-		"http scheme":       {"http", "ftp://u:hunter2@127.0.0.1/", "http"},
-		"postgres refused":  {"postgres", "postgres://u:hunter2@" + refuses + "/x?sslmode=disable", "connection refused"},
-		"postgres no DSN":   {"postgres-pgx", "postgres://u:hunter2@%%%/x", "the DSN does not parse"},
-		"redis refused":     {"redis", "redis://:hunter2@" + refuses, "connection refused"},
-		"redis no address":  {"redis", "hunter2", "the address does not parse"},
-		"redis two schemes": {"redis", "redis://redis://:hunter2@x", "the URL does not parse"},
+		"http refused":       {"http", "http://u:hunter2@" + refuses + "/", "connection refused"},
+		"http elsewhere":     {"http", "http://u:hunter2@192.0.2.1/", "is not on this host"},
+		"postgres elsewhere": {"postgres", "postgres://u:hunter2@localhost/x?hostaddr=192.0.2.1", "192.0.2.1:5432 is not on this host"},
+		"postgres hosts":     {"postgres", "postgres://u:hunter2@localhost,192.0.2.1/x", "names several hosts"},
+		"redis elsewhere":    {"redis", "redis://:hunter2@192.0.2.1:6379", "192.0.2.1:6379 is not on this host"},
+		"http scheme":        {"http", "ftp://u:hunter2@127.0.0.1/", "http"},
+		"postgres refused":   {"postgres", "postgres://u:hunter2@" + refuses + "/x?sslmode=disable", "connection refused"},
+		"postgres no DSN":    {"postgres-pgx", "postgres://u:hunter2@%%%/x", "the DSN does not parse"},
+		"redis refused":      {"redis", "redis://:hunter2@" + refuses, "connection refused"},
+		"redis no address":   {"redis", "hunter2", "the address does not parse"},
+		"redis two schemes":  {"redis", "redis://redis://:hunter2@x", "the URL does not parse"},
 	} {
 		exit, out, stderr := netbench(t, t.Context(), sweepOf(tc.kind, "-addr", tc.addr)...)
 		assert.Equal(t, results.ExitBadInput, exit, name)

@@ -16,18 +16,11 @@ const poolRows = 100_000
 // the table of pgbench.
 func openPostgresPool(kindOf func(dsn string, rows int) postgres.Kind) poolOpener {
 	return func(ctx context.Context, o poolOptions) (*poolSubject, error) {
-		var server *services.Postgres
-		err := withAddress(services.EnvPostgres, o.addr, func() (err error) {
-			server, err = services.StartPostgres(ctx, services.PostgresOptions{CPUs: o.cpus})
-			return err
-		})
+		server, err := services.StartPostgres(ctx, services.PostgresOptions{Given: o.addr, Permit: o.permit, CPUs: o.cpus})
 		if err != nil {
 			return nil, err
 		}
-		subject, err := newServiceSubject(server.Info(), o, server.Stop)
-		if err != nil {
-			return nil, err
-		}
+		subject := newServiceSubject(server.Info(), server.Stop)
 		db, err := server.Fresh(ctx)
 		if err != nil {
 			return nil, errors.Join(err, subject.close(context.WithoutCancel(ctx)))

@@ -1,0 +1,98 @@
+//go:build proof
+
+package containers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"netbench/internal/proc"
+	"netbench/results"
+)
+
+// What is asked of services: to be ready, and to be gone after their program was
+// killed, within these times.
+const (
+	readyBinary    = 5 * time.Second
+	readyContainer = 15 * time.Second
+	goneAfterKill  = 2 * time.Second
+	proofStarts    = 10
+)
+
+// TestProofServicesAreReadyInTimeAndGoneWithTheirProgram starts each service several
+// times by a program of its own, which is killed then.
+func TestProofServicesAreReadyInTimeAndGoneWithTheirProgram(t *testing.T) {
+	image(t, EnvPostgresImage, DefaultPostgresImage)
+	image(t, EnvRedisImage, DefaultRedisImage)
+	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	defer func() { require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) }()
+	host, err := results.Collect(t.Context())
+	require.NoError(t, err)
+	var doc strings.Builder
+	fmt.Fprintf(&doc, "# How soon services are ready, and gone\n\n    make proof-services\n\nwrote this on %s with %s on %s, %d CPUs (%s). Each was started %d times by a program\nof its own. Ready counts from the start of that program; gone from its SIGKILL until none\nof its processes, containers and directories is left.\n\n",
+		host.Start.UTC().Format(time.DateOnly), host.GoVersion, host.Kernel, host.CPUs, host.CPUModel, proofStarts)
+	fmt.Fprintf(&doc, "| service | ready: least, median, most | at most | gone: least, median, most | at most |\n|---|---|---|---|---|\n")
+	for _, row := range []struct {
+		what   string
+		within time.Duration
+	}{
+		{"postgres, local", readyBinary}, {"redis, local", readyBinary},
+		{"postgres", readyContainer}, {"redis", readyContainer}, {"server", readyContainer},
+	} {
+		var ready, gone []time.Duration
+		for range proofStarts {
+			temporary := t.TempDir()
+			began := time.Now()
+			parent, err := proc.Start(t.Context(), proc.Options{Role: "user", Spec: row.what, StartTimeout: 2 * time.Minute, Env: []string{"TMPDIR=" + temporary}})
+			require.NoError(t, err, row.what)
+			ready = append(ready, time.Since(began))
+			var tree []int
+			require.NoError(t, json.Unmarshal(parent.Info(), &tree))
+			began = time.Now()
+			require.NoError(t, unix.Kill(tree[0], unix.SIGKILL))
+			require.Eventually(t, func() bool { return nothingOf(t, tree, temporary) }, time.Minute, time.Millisecond, row.what)
+			gone = append(gone, time.Since(began))
+			<-parent.Done()
+		}
+		slices.Sort(ready)
+		slices.Sort(gone)
+		span := func(all []time.Duration) string {
+			return fmt.Sprintf("%.2f, %.2f, %.2f s", all[0].Seconds(), all[len(all)/2].Seconds(), all[len(all)-1].Seconds())
+		}
+		name := row.what
+		if row.within == readyContainer {
+			name += ", container"
+		}
+		fmt.Fprintf(&doc, "| %s | %s | %v | %s | %v |\n", name, span(ready), row.within, span(gone), goneAfterKill)
+		assert.LessOrEqual(t, ready[len(ready)-1], row.within, name)
+		assert.LessOrEqual(t, gone[len(gone)-1], goneAfterKill, name)
+	}
+	t.Log("\n" + doc.String())
+	require.NoError(t, os.WriteFile(filepath.Join("..", "..", "docs", "services.md"), []byte(doc.String()), 0o644))
+}
+
+// nothingOf tells whether neither processes, but for the first, which others reap, nor
+// containers nor files of a program are left.
+func nothingOf(t *testing.T, tree []int, temporary string) bool {
+	t.Helper()
+	for _, pid := range tree[1:] {
+		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) // some are adopted here
+		if !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			return false
+		}
+	}
+	files, err := os.ReadDir(temporary)
+	require.NoError(t, err)
+	return len(files) == 0 && len(containers(t, tree[0])) == 0
+}
