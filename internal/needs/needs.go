@@ -23,6 +23,10 @@ const (
 
 	Peers = "peers" // the go command, and the sources and modules of other people's engines
 
+	Curl     = "curl"     // the command of that name
+	Chromium = "chromium" // a Chromium that runs without a screen
+	Tmpfs    = "tmpfs"    // the right to mount a file system in memory
+
 	Uring = "io_uring" // a kernel that has it and permits it
 
 	Docker   = "docker"   // an engine of containers that answers, and the images

@@ -1,0 +1,4 @@
+package files
+
+// DefaultBuffer is the size of a block in bytes, if [Config] does not say.
+const DefaultBuffer = 128 << 10
