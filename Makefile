@@ -4,7 +4,7 @@ GO        ?= go
 BENCH     ?= .
 TIME      ?= 1s
 COUNT     ?= 3
-PKGS      ?= ./models/goroutine ./models/reactor ./pools/... ./testenv/containers
+PKGS      ?= ./models/goroutine ./models/reactor ./pools/... ./testenv/containers ./zerocopy ./zerocopy/files
 RUNS      ?= results/runs
 ROUNDS    ?= 12
 MODELS    ?= all,recommended
@@ -70,8 +70,8 @@ gate: build ## did the working tree become slower than BASE (a ref of git)? GATE
 	@if [ -z "$(BASE)" ]; then echo "make gate: give BASE=ref, for instance BASE=origin/main" >&2; exit 2; fi
 	@$(NETBENCH) gate -base $(BASE) -waivers gate/waivers $(GATE)
 
-scale: ## tier ci: 15,000 connections in one process, 60,000 over several; memory of idle ones
-	$(GO) test -tags ci -count=1 -v -run '^TestScale' ./models/goroutine ./models/memory
+scale: ## tier ci: 15,000 connections in one process, 60,000 over several; memory of idle ones; uploads and slow readers
+	$(GO) test -tags ci -count=1 -v -run '^TestScale' ./models/goroutine ./models/memory ./zerocopy/files
 
 conformance: ## tier ci: the reactor without each of its techniques, and the peers, by the rules of all models
 	$(GO) test -tags ci -count=1 -run '^TestConformanceOfVariants' ./models/reactor
