@@ -20,7 +20,7 @@ import (
 
 const (
 	// abortGrace is how long a program may take to end after its Abort signal.
-	abortGrace = 700 * time.Millisecond
+	abortGrace = time.Second
 
 	// killLimit bounds the wait for processes that were killed.
 	killLimit = 5 * time.Second
@@ -52,7 +52,7 @@ func keep(ctx context.Context, ch *proc.Channel, spec Spec) error {
 		case <-p.ended:
 			return p.end, nil
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), k.end(p, 0, 0))
+			return nil, errors.Join(ctx.Err(), k.abort(p))
 		}
 	})
 	ch.Handle(opLaunch, func(_ context.Context, arg json.RawMessage) (any, error) {
@@ -191,6 +191,7 @@ func (k *keeper) hold(p *program, started chan<- error) {
 	defer runtime.UnlockOSThread()
 	cmd := exec.Command(p.Args[0], p.Args[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = os.Stderr, os.Stderr, p.Dir
+	cmd.Env = append(os.Environ(), p.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if p.Abort != 0 {
 		cmd.SysProcAttr.Pdeathsig = p.Abort
@@ -263,6 +264,14 @@ func (k *keeper) endInOrder(within time.Duration) error {
 	return k.end(p, signal, max(0, min(within, grace)))
 }
 
+// abort ends what runs at once, but for what it removes before.
+func (k *keeper) abort(p *program) error {
+	if p.Abort == 0 {
+		return k.end(p, 0, 0)
+	}
+	return k.end(p, p.Abort, abortGrace)
+}
+
 // end ends all processes of the program: by the signal, unless it is 0, if they do
 // so within the time, else by SIGKILL.
 func (k *keeper) end(p *program, signal syscall.Signal, within time.Duration) error {
@@ -306,15 +315,8 @@ func (k *keeper) leave(atOnce bool) error {
 	case p == nil:
 	case !atOnce:
 		err = k.endInOrder(time.Hour)
-	case p.Abort != 0:
-		k.mu.Lock()
-		if p.pid != 0 {
-			_ = unix.Kill(p.pid, p.Abort)
-		}
-		k.mu.Unlock()
-		err = k.end(p, 0, abortGrace)
 	default:
-		err = k.end(p, 0, 0)
+		err = k.abort(p)
 	}
 	if dir != "" {
 		err = errors.Join(err, os.RemoveAll(dir))

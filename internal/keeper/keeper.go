@@ -95,18 +95,22 @@ type Spec struct {
 type Command struct {
 	Args []string // the path of the program first
 	Dir  string   // working directory, "" for the keeper's
+	Env  []string // further variables, "NAME=value", of this command alone
 
-	// Signal asks the program to end in order; 0 is SIGTERM. All its processes
-	// get it, or only the first if First is set.
+	// Signal asks the program to end in order; 0 is SIGTERM.
 	Signal syscall.Signal
-	First  bool
+
+	// First is whether only the first of its processes gets Signal and Abort;
+	// all do otherwise.
+	First bool
 
 	// Grace is the time to end in order; 0 means DefaultGrace.
 	Grace time.Duration
 
-	// Abort is for the first process when the keeper's parent, or the keeper, is
-	// gone: a signal that ends a program at once, yet lets it remove what the
-	// kernel would keep. What has not ended a moment later is killed. 0 kills.
+	// Abort is for when the keeper's parent is gone, or gives up a command that it
+	// runs: a signal that ends a program at once, yet lets it remove what the kernel
+	// would keep. What has not ended a moment later is killed. 0 kills. If the keeper
+	// itself is gone, the first process alone gets it.
 	Abort syscall.Signal
 }
 
@@ -162,7 +166,7 @@ func (k *Keeper) Dir() string { return k.dir }
 
 // Run starts a command and waits until it and all that it left behind have ended.
 // The error is an [*EndedError] if its status is not 0. If ctx ends first, all of
-// it is killed.
+// it is aborted.
 func (k *Keeper) Run(ctx context.Context, c Command) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()

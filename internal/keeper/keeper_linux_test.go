@@ -72,6 +72,21 @@ func TestACommandRunsToItsEndWithAllItLeavesBehind(t *testing.T) {
 	assert.ErrorContains(t, k.Run(t.Context(), keeper.Command{Args: []string{"/no/such"}}), "no such file")
 }
 
+func TestACommandThatIsGivenUpMayRemoveWhatItHolds(t *testing.T) {
+	k := start(t, keeper.Spec{})
+	c := shell(k, "(trap 'rm held; exit' TERM; : >held; : >up; sleep 300 & wait) & trap 'exit 0' TERM; wait")
+	c.Abort = syscall.SIGTERM
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx, c) }()
+	require.Eventually(t, func() bool { return wrote(k, "up")(ctx) == nil }, time.Minute, time.Millisecond)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	require.Eventually(t, func() bool { return k.Run(t.Context(), shell(k, "exit 0")) == nil }, time.Minute, time.Millisecond, "nothing runs any more")
+	assert.NoFileExists(t, filepath.Join(k.Dir(), "held"))
+}
+
 func TestAProgramCanBeLaunchedAgainInItsDirectory(t *testing.T) {
 	k := start(t, keeper.Spec{})
 	line := "echo x >>starts; : >up; exec sleep 300"

@@ -101,6 +101,8 @@ func (p *Pool) Warm(ctx context.Context, n int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var waiting, done sync.WaitGroup
+	var failed sync.Once
+	var failure error // the first, which knows more than a deadline
 	waiting.Add(n)
 	all := make(chan struct{})
 	done.Go(func() {
@@ -122,15 +124,18 @@ func (p *Pool) Warm(ctx context.Context, n int) error {
 				},
 			})
 			if err := p.Do(traced); err != nil {
+				failed.Do(func() { failure = err })
 				cancel(err)
 			}
 		})
 	}
 	done.Wait()
-	err := context.Cause(ctx)
 	var told *Error
-	if err == nil || errors.As(err, &told) {
-		return err
+	switch err := context.Cause(ctx); {
+	case errors.As(failure, &told):
+		return failure
+	case err != nil:
+		return fmt.Errorf("warm an http pool to %d connections: %w", n, err)
 	}
-	return fmt.Errorf("warm an http pool to %d connections: %w", n, err)
+	return nil
 }

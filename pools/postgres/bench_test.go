@@ -40,7 +40,7 @@ func tell(server *services.Postgres) {
 func BenchmarkPostgresPool(b *testing.B) {
 	server, _ := roomy(b)
 	tell(server)
-	dsn := freshWith(b, server, manyRows)
+	dsn := template(b, server, manyRows).DSN()
 	for _, c := range contenders {
 		b.Run(c.name+"/workers=100", func(b *testing.B) {
 			if c.absent != "" {
@@ -75,7 +75,7 @@ func BenchmarkPostgresMonitor(b *testing.B) {
 	server, _ := roomy(b)
 	tell(server)
 	b.Run("driver=pq/pool=all-kept/workers=100", func(b *testing.B) {
-		dsn := freshWith(b, server, manyRows)
+		dsn := template(b, server, manyRows).DSN()
 		var c pools.Cost
 		for b.Loop() {
 			c = monitorCost(b, dsn, 4, 2, 250*time.Millisecond)

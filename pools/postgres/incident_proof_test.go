@@ -20,6 +20,13 @@ var (
 	incidentEvery = flag.Duration("incident-every", postgres.DefaultLimits().Every, "between samples of the monitor")
 )
 
+// late is the share of callers whose time ran out.
+func (in incident) late() float64 {
+	return float64(in.outcome.Late) / float64(in.outcome.Done+in.outcome.Failed)
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
 // TestProofIncident tells the story of a pool that is too small.
 func TestProofIncident(t *testing.T) {
 	server, place := roomy(t)
@@ -33,15 +40,18 @@ func TestProofIncident(t *testing.T) {
 	good := happen(t, dsn, postgres.Recommended(), *incidentEvery, *incidentFor)
 	require.False(t, t.Failed())
 	require.NotEmpty(t, bad.alerts)
+	for _, in := range []incident{bad, good} {
+		require.Zero(t, in.outcome.Dropped, "callers that never came")
+	}
 
 	var doc page
 	doc.begin(t, "An incident: callers time out, and the database does not know", "make proof-incident", server, place)
 	doc.f(`## What was seen
 
 A service asks its database a question that takes 50 ms, nearly all of it waiting there. %d callers a second
-come, at random times, and each gives up after %v. Many of them fail; the others take several times as long
-as the question does. Nothing is wrong with the database, which %s:
-no query is slow there, and the few connections that the service has are all that it sees of it.
+come, at random times, and each gives up after %v. Of them %.0f %% fail; the others take %.0f ms in the median.
+The database %s, and the few connections that the
+service has are all that it sees of it.
 
 The service's pool was made with %v.
 
@@ -49,7 +59,7 @@ The service's pool was made with %v.
 
 It looks every %v. These are its alerts from the first samples after the one at the start, as printed:
 
-`+"```\n", callers, patience, busy, bad.settings, *incidentEvery)
+`+"```\n", callers, patience, 100*bad.late(), ms(bad.outcome.P(50)), busy, bad.settings, *incidentEvery)
 	for _, a := range bad.alerts {
 		if a.samples <= 3 {
 			doc.f("%v\n", a.Alert)
@@ -62,7 +72,7 @@ It looks every %v. These are its alerts from the first samples after the one at 
 
 - **%s** counts callers of this interval, not since the start: trouble that is over falls silent, and an old
   good week hides nothing. The number in line is the time that they waited altogether by the time that
-  passed (Little's law). It tells how bad it is, not how many connections are missing: a line before a pool
+  passed (Little's law); a wait counts when it is over, which makes the first number too small. It tells how bad it is, not how many connections are missing: a line before a pool
   that is too small grows until callers give up, however little is missing.
 - **%s** is the share of the *maximum* at the moment of the sample. The share of those open would be 1 in a
   pool that is fine, as soon as its idle connections are closed.
@@ -84,13 +94,10 @@ for all its clients. The same load on the recommended pool (%v):
 	row := func(name, format string, of func(incident) any) {
 		doc.f("| %s | "+format+" | "+format+" |\n", name, of(bad), of(good))
 	}
-	ms := func(d time.Duration) float64 { return float64(d) / 1e6 }
 	row("answered", "%d", func(in incident) any { return in.outcome.Done })
 	row("timed out", "%d", func(in incident) any { return in.outcome.Late })
 	row("failed otherwise", "%d", func(in incident) any { return in.outcome.Failed - in.outcome.Late })
-	row("share timed out", "%.1f %%", func(in incident) any {
-		return 100 * float64(in.outcome.Late) / float64(in.outcome.Done+in.outcome.Failed)
-	})
+	row("share timed out", "%.1f %%", func(in incident) any { return 100 * in.late() })
 	row("p50 of those answered", "%.0f ms", func(in incident) any { return ms(in.outcome.P(50)) })
 	row("p99 of those answered", "%.0f ms", func(in incident) any { return ms(in.outcome.P(99)) })
 	row("callers who waited for a connection", "%d", func(in incident) any { return in.end.WaitCount })

@@ -27,23 +27,38 @@ const rows = 1000
 // fresh is a database of t's own whose table is filled.
 func fresh(t testing.TB, server *services.Postgres) string {
 	t.Helper()
-	return freshWith(t, server, rows)
+	return template(t, server, rows).DSN()
 }
 
-// freshWith is one with as many rows.
-func freshWith(t testing.TB, server *services.Postgres, rows int) string {
+// template is a database with so many rows, t's own, to use or to copy.
+func template(t testing.TB, server *services.Postgres, rows int) *services.Database {
+	t.Helper()
+	db := owned(t, server.Fresh)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, postgres.Fill(ctx, db.DSN(), rows))
+	return db
+}
+
+// copied is a copy of a template, t's own. Nobody may be connected to the template.
+func copied(t testing.TB, server *services.Postgres, template *services.Database) string {
+	t.Helper()
+	return owned(t, func(ctx context.Context) (*services.Database, error) { return server.FreshFrom(ctx, template) }).DSN()
+}
+
+// owned is a database that is released when t ends.
+func owned(t testing.TB, create func(context.Context) (*services.Database, error)) *services.Database {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	db, err := server.Fresh(ctx)
+	db, err := create(ctx)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		require.NoError(t, db.Release(ctx))
 	})
-	require.NoError(t, postgres.Fill(ctx, db.DSN(), rows))
-	return db.DSN()
+	return db
 }
 
 // open is a pool that is closed when t ends.

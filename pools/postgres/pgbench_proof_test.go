@@ -116,10 +116,7 @@ func (p *pgbench) drive(ctx context.Context, protocol string) (*pools.Outcome, e
 func provePgbench(t *testing.T, doc *page, server *services.Postgres, place testenv.Placement) {
 	doc.f("## Beside pgbench\n\n")
 	path, err := findPgbench()
-	if err != nil {
-		doc.f("Not measured: %v.\n", err)
-		t.Skipf("without pgbench: %v", err)
-	}
+	require.NoError(t, err, "the proof needs pgbench")
 	db, err := server.Fresh(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() {

@@ -23,11 +23,11 @@ type measured interface {
 	Sample() postgres.Sample
 }
 
-// One server and one database do for all of these, as they take longer to make
-// than most of the tests.
+// One server does for all of these, as it takes longer to start than most of the tests.
+// Each has a database of its own, a copy of one.
 func TestBeforeARealServer(t *testing.T) {
 	server := servicetest.Postgres(t, services.PostgresOptions{MaxConnections: 40})
-	dsn := fresh(t, server)
+	filled := template(t, server, rows)
 	for name, test := range map[string]func(t *testing.T, server *services.Postgres, dsn string){
 		"BothKindsLookUpRowsAndCountWhatTheyDo":               bothKindsLookUpRowsAndCountWhatTheyDo,
 		"AWarmPoolDialsNoMore":                                aWarmPoolDialsNoMore,
@@ -38,7 +38,7 @@ func TestBeforeARealServer(t *testing.T) {
 		"AWatchedPoolTellsOfConnectionsThatItThrowsAway":      aWatchedPoolTellsOfConnectionsThatItThrowsAway,
 		"PrintingAPoolShowsNoPassword":                        printingAPoolShowsNoPassword,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, server, dsn) })
+		t.Run(name, func(t *testing.T) { test(t, server, copied(t, server, filled)) })
 	}
 }
 

@@ -105,7 +105,7 @@ func TestProofPostgresPool(t *testing.T) {
 	server, place := roomy(t)
 	var doc page
 	doc.begin(t, "PostgreSQL pools", "make proof-pool-postgres", server, place)
-	dsn := freshWith(t, server, manyRows)
+	dsn := template(t, server, manyRows).DSN()
 	t.Run("Settings", func(t *testing.T) { proveSettings(t, &doc, dsn) })
 	t.Run("Monitor", func(t *testing.T) { proveMonitor(t, &doc, dsn) })
 	t.Run("Pgbench", func(t *testing.T) { provePgbench(t, &doc, server, place) })

@@ -147,6 +147,7 @@ func benchmark(b *testing.B, r *services.Redis, s redis.Settings, depth int) {
 	main := after.Main.Since(before.Main)
 	b.ReportMetric(float64(main.Waited)/commands, "pool-wait-ns/op")
 	b.ReportMetric(float64(main.Timeouts)/commands, "pool-timeouts/op")
+	b.ReportMetric(1000*float64(after.Dials-before.Dials)/commands, "dials/1000-op")
 	if r.Info().Real() { // a stand-in works in this process
 		b.ReportMetric(float64(t.CPU)/commands, "client-cpu-ns/op")
 	}

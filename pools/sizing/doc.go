@@ -32,8 +32,8 @@
 // The p99 is worse than that of a larger size if the whole interval of their
 // ratio lies above 1, that is if the scatter over the rounds does not explain
 // it, and the mean is above 1 + Margin, as less is no reason for more
-// connections. It is not worse if otherwise the interval ends below [P99Wide].
-// Else the interval is too wide. As a size has several larger ones, of which any
+// connections. It is not worse if otherwise the mean is at most 1 + [P99Margin], and
+// the interval ends below [P99Wide]. Else the interval is too wide. As a size has several larger ones, of which any
 // may look better by chance, these intervals have a confidence of 1 - 0.05/k for
 // k comparisons (Bonferroni's inequality; Dunn 1961).
 //

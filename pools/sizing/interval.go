@@ -35,6 +35,15 @@ func meanOf(values []float64, confidence float64) Interval {
 	return Interval{Mean: mean, Lo: &lo, Hi: &hi}
 }
 
+// rateOf is the mean of rates, none of which can be below 0.
+func rateOf(values []float64) Interval {
+	i := meanOf(values, confidence)
+	if i.Lo != nil {
+		*i.Lo = max(0, *i.Lo)
+	}
+	return i
+}
+
 // ratioOf compares a with b, which are above zero and paired by round: the mean of
 // ln(a/b) and its interval, both given as ratios.
 func ratioOf(a, b []float64, confidence float64) Interval {

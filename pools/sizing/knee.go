@@ -11,6 +11,9 @@ const (
 	// Margin is the share of the best throughput that a smaller size may cost.
 	Margin = 0.03
 
+	// P99Margin is the share by which the p99 may be above that of a larger size.
+	P99Margin = 0.10
+
 	// P99Wide is the ratio of two p99 that an interval has to rule out, or the
 	// evidence is too thin.
 	P99Wide = 1.5
@@ -162,7 +165,7 @@ func p99Verdict(ratio Interval) Verdict {
 	switch {
 	case lo > 1 && ratio.Mean > 1+Margin:
 		return Refused
-	case hi <= P99Wide:
+	case hi <= P99Wide && ratio.Mean <= 1+P99Margin:
 		return Fits
 	}
 	return Unclear

@@ -123,6 +123,16 @@ func overall(sizes []int, curves []Curve) Knee {
 	return Knee{Answer: NoSize, Text: "no one size fits at every concurrency (" + kneesOf(curves) + ")"}
 }
 
+// ofAPart is what a knee comes to that was found in a part of the rounds: the others
+// could have shown another one, and what broke them off may have marred those before.
+func (k Knee) ofAPart(whole, all int) Knee {
+	if k.Answer != NoSize {
+		k.Answer = Undecided
+	}
+	k.Text = fmt.Sprintf("%d of %d rounds only, which say: %s", whole, all, k.Text)
+	return k
+}
+
 // kneesOf is a list of the knees of all curves.
 func kneesOf(curves []Curve) string {
 	var all []string

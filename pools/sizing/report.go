@@ -34,6 +34,7 @@ type Report struct {
 	Timeout     time.Duration `json:"timeout_ns"` // of a call
 	Seed        uint64        `json:"seed"`       // of the orders
 	Interrupted bool          `json:"interrupted"`
+	Failure     string        `json:"failure,omitempty"` // why it broke off, if it was not interrupted
 
 	Curves []Curve   `json:"curves"` // one for each concurrency with a whole round
 	Knee   Knee      `json:"knee"`   // over all concurrencies
@@ -169,7 +170,7 @@ func quantile(h *hdrhistogram.Histogram, q float64, least int64) *int64 {
 func (t *tally) point(cpus int) Point {
 	p := Point{
 		Size:             t.size,
-		OpsPerSec:        meanOf(t.rate, confidence),
+		OpsPerSec:        rateOf(t.rate),
 		OpsPerSecByRound: t.rate,
 		P50:              quantile(t.latency, 50, samplesP50),
 		P99:              quantile(t.latency, 99, samplesP99),

@@ -56,6 +56,12 @@ func Sweep(ctx context.Context, p Plan) (*Report, error) {
 		return nil, err
 	}
 	r.Knee = overall(p.Sizes, r.Curves)
+	if err != nil {
+		if !r.Interrupted {
+			r.Failure = err.Error()
+		}
+		r.Knee = r.Knee.ofAPart(r.whole(), r.Rounds*len(r.Concurrency))
+	}
 	r.Rule = p.Rule.says(r.Curves, p.Sizes)
 	r.note()
 	return r, err
@@ -178,15 +184,22 @@ func (p Plan) slice(ctx context.Context, size, concurrency int) (s slice, err er
 	return s, nil
 }
 
+// whole is the number of rounds that there are.
+func (r *Report) whole() (rounds int) {
+	for _, c := range r.Curves {
+		rounds += c.Rounds
+	}
+	return rounds
+}
+
 // note says what a reader of the figures should know.
 func (r *Report) note() {
 	add := func(format string, args ...any) { r.Notes = append(r.Notes, fmt.Sprintf(format, args...)) }
-	if r.Interrupted {
-		whole := 0
-		for _, c := range r.Curves {
-			whole += c.Rounds
-		}
-		add("interrupted after %d of %d rounds", whole, r.Rounds*len(r.Concurrency))
+	switch all := r.Rounds * len(r.Concurrency); {
+	case r.Interrupted:
+		add("interrupted after %d of %d rounds", r.whole(), all)
+	case r.Failure != "":
+		add("broken off after %d of %d rounds: %s", r.whole(), all, r.Failure)
 	}
 	for _, c := range r.Curves {
 		var busy, beyond []int

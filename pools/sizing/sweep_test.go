@@ -149,6 +149,8 @@ func TestAnInterruptedSweepReportsTheWholeRounds(t *testing.T) {
 		assert.Equal(t, 3, r.Curves[0].Rounds)
 		assert.Equal(t, 2, r.Curves[1].Rounds)
 		assert.Contains(t, r.Notes, "interrupted after 5 of 6 rounds")
+		assert.NotContains(t, []Answer{Found, AtLeast}, r.Knee.Answer)
+		assert.Contains(t, r.Knee.Text, "5 of 6 rounds only, which say: ")
 		for _, c := range r.Curves[1].Points {
 			assert.Len(t, c.OpsPerSecByRound, 2)
 			assert.Zero(t, c.Failed, "calls that the end cut off are none of the pool's failures")
@@ -176,6 +178,27 @@ func TestAPoolThatCannotBeWarmedEndsTheSweep(t *testing.T) {
 		assert.ErrorContains(t, err, "connection refused")
 		assert.NotErrorIs(t, err, ErrInput)
 		assert.Zero(t, k.stillOpen())
+	})
+}
+
+func TestASweepThatBreaksOffRecommendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newBench(4, time.Millisecond)
+		p := plan(k)
+		p.Concurrency = []int{16, 32}
+		p.Progress = func(s Step) {
+			if s.Concurrency == 32 && s.Round == 1 {
+				k.broken = 4
+			}
+		}
+		r, err := Sweep(t.Context(), p)
+		require.ErrorContains(t, err, "connection refused")
+		require.NotNil(t, r)
+		assert.False(t, r.Interrupted)
+		assert.Equal(t, err.Error(), r.Failure)
+		assert.NotContains(t, []Answer{Found, AtLeast}, r.Knee.Answer)
+		assert.Contains(t, r.Knee.Text, "4 of 6 rounds only, which say: ")
+		assert.Contains(t, r.Notes[0], "broken off after 4 of 6 rounds: bench pool of 4 with 32 callers: ")
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"netbench/internal/proc"
+	"netbench/internal/keeper"
 )
 
 // EnvSource names the environment variable that says where the sources are, if the
@@ -23,11 +23,9 @@ const EnvSource = "NETBENCH_SOURCE"
 // all that it depends on.
 const buildTimeout = 5 * time.Minute
 
-// workName is how the names of directories begin that builds work in.
-const workName = "netbench-image-"
-
-// build compiles netbench as a static binary for an architecture and returns it.
-func build(ctx context.Context, arch string) (_ []byte, err error) {
+// build compiles netbench as a static binary for an architecture and returns it. A
+// keeper has the compiler and its directory end with this process, however it ends.
+func build(ctx context.Context, arch string) ([]byte, error) {
 	fail := func(err error) ([]byte, error) { return nil, fmt.Errorf("build the static binary: %w", err) }
 	compiler, err := exec.LookPath("go")
 	if err != nil {
@@ -37,38 +35,34 @@ func build(ctx context.Context, arch string) (_ []byte, err error) {
 	if err != nil {
 		return fail(err)
 	}
-	removeLeft()
-	work, err := os.MkdirTemp("", workName)
+	bounded, cancel := context.WithTimeout(ctx, buildTimeout)
+	defer cancel()
+	var said bytes.Buffer
+	k, err := keeper.Start(bounded, keeper.Spec{Dir: "netbench-image-", Log: &said})
 	if err != nil {
 		return fail(err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	ctx, cancel := context.WithTimeout(ctx, buildTimeout)
+	file := filepath.Join(k.Dir(), "netbench")
+	failed := k.Run(bounded, keeper.Command{
+		Args: []string{compiler, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", file, "./cmd/netbench"},
+		Dir:  root,
+		// GOFLAGS could make it another program, for instance with the race detector.
+		Env: []string{"CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS=linux", "GOARCH=" + arch, "GOTMPDIR=" + k.Dir()},
+	})
+	var binary []byte
+	if failed == nil {
+		binary, failed = os.ReadFile(file)
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), keeper.DefaultGrace)
 	defer cancel()
-	file := filepath.Join(work, "netbench")
-	cmd := exec.CommandContext(ctx, compiler, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", file, "./cmd/netbench")
-	cmd.Dir = root
-	// GOFLAGS could make it another program, for instance with the race detector.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS=linux", "GOARCH="+arch, "GOTMPDIR="+work)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := proc.RunGroup(cmd); err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return fail(fmt.Errorf("go build: %w: %.500s", err, strings.Join(strings.Fields(said.String()), " ")))
+	err = k.Stop(ending) // and nothing is said any more
+	if failed != nil {
+		return fail(errors.Join(fmt.Errorf("go build: %w: %.500s", failed, strings.Join(strings.Fields(said.String()), " ")), err))
 	}
-	return os.ReadFile(file)
-}
-
-// removeLeft removes what builds left behind that were killed. Failing to is no harm.
-func removeLeft() {
-	left, _ := filepath.Glob(filepath.Join(os.TempDir(), workName+"*"))
-	for _, dir := range left {
-		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > 2*buildTimeout {
-			_ = os.RemoveAll(dir)
-		}
+	if err != nil {
+		return fail(err)
 	}
+	return binary, nil
 }
 
 // sources is the directory of this project's module.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,53 +20,80 @@ import (
 	"netbench/testenv/services"
 )
 
-// user starts something in a container, tells its own processes, the first of them
-// itself, and then does nothing.
+// used is what a user tells when what it started is ready.
+type used struct {
+	Tree []int         // its own processes, the first of them itself
+	Rung services.Rung // of a service
+}
+
+// user starts something in a container or beside, tells how, and then does nothing.
 var user = proc.Role{Name: "user", Run: func(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error {
 	var what string
 	if err := json.Unmarshal(raw, &what); err != nil {
 		return err
 	}
+	var u used
+	postgres := func(o services.PostgresOptions) error {
+		o.StartTimeout = time.Minute
+		p, err := services.StartPostgres(ctx, o)
+		if err == nil {
+			u.Rung = p.Info().Rung
+		}
+		return err
+	}
+	redis := func(o services.RedisOptions) error {
+		o.RealOnly, o.StartTimeout = true, time.Minute
+		r, err := services.StartRedis(ctx, o)
+		if err == nil {
+			u.Rung = r.Info().Rung
+		}
+		return err
+	}
 	var err error
 	switch what {
 	case "postgres":
-		_, err = services.StartPostgres(ctx, services.PostgresOptions{Binaries: nowhere, StartTimeout: time.Minute})
+		err = postgres(services.PostgresOptions{Binaries: nowhere})
 	case "postgres, local":
-		_, err = services.StartPostgres(ctx, services.PostgresOptions{StartTimeout: time.Minute})
+		err = postgres(services.PostgresOptions{})
 	case "redis, local":
-		_, err = services.StartRedis(ctx, services.RedisOptions{RealOnly: true, StartTimeout: time.Minute})
+		err = redis(services.RedisOptions{})
 	case "redis":
-		_, err = services.StartRedis(ctx, services.RedisOptions{Binary: nowhere, RealOnly: true, StartTimeout: time.Minute})
+		err = redis(services.RedisOptions{Binary: nowhere})
 	default:
 		_, err = StartServer(ctx, testenv.ServerSpec{Model: "goroutine", Service: "echo", StartTimeout: time.Minute}, Limits{})
 	}
 	if err != nil {
 		return err
 	}
-	tree, err := ptree.Processes(os.Getpid())
-	if err != nil {
+	if u.Tree, err = ptree.Processes(os.Getpid()); err != nil {
 		return err
 	}
-	if err := ch.Ready(tree); err != nil {
+	if err := ch.Ready(u); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	return nil
 }}
 
+// adopt has orphans come to this process, to be reaped here: not every init does it.
+func adopt(t *testing.T) {
+	t.Helper()
+	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	t.Cleanup(func() { assert.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) })
+}
+
 // use starts a user, and returns its processes.
 func use(t *testing.T, what string) (parent *proc.Child, tree []int) {
 	t.Helper()
-	// Orphans come to this process and are reaped here: not every init does it.
-	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
-	t.Cleanup(func() { assert.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) })
+	adopt(t)
 	parent, err := proc.Start(t.Context(), proc.Options{Role: "user", Spec: what, StartTimeout: 5 * time.Minute})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, parent.Kill()) })
-	require.NoError(t, json.Unmarshal(parent.Info(), &tree))
-	require.Len(t, tree, 2, "itself and the process that holds the container")
-	require.Len(t, containers(t, tree[0]), 1)
-	return parent, tree
+	var u used
+	require.NoError(t, json.Unmarshal(parent.Info(), &u))
+	require.Len(t, u.Tree, 2, "itself and the process that holds the container")
+	require.Len(t, containers(t, u.Tree[0]), 1)
+	return parent, u.Tree
 }
 
 // withinTwoSeconds fails the test if something takes longer each of three times: once
@@ -145,8 +174,7 @@ func TestNoContainerOutlivesItsKilledHolder(t *testing.T) {
 func TestNoContainerIsLeftOfAParentThatIsKilledWhileItStarts(t *testing.T) {
 	image(t, EnvRedisImage, DefaultRedisImage)
 	leaveNothing(t)
-	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
-	defer func() { require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) }()
+	adopt(t)
 	for after := 20 * time.Millisecond; after <= 200*time.Millisecond; after += 20 * time.Millisecond {
 		ctx, cancel := context.WithTimeout(t.Context(), after)
 		parent, err := proc.Start(ctx, proc.Options{Role: "user", Spec: "redis"})
@@ -160,13 +188,57 @@ func TestNoContainerIsLeftOfAParentThatIsKilledWhileItStarts(t *testing.T) {
 			require.ErrorAs(t, err, &ended)
 			pid = ended.PID
 		}
-		// The process that holds the container, if there was one already.
-		require.Eventually(t, func() bool {
-			_, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
-			return errors.Is(err, unix.ECHILD)
-		}, 15*time.Second, time.Millisecond)
+		orphansEnd(t) // the process that holds the container, if there was one already
 		assert.Empty(t, containers(t, pid), "killed after %v", after)
 	}
+}
+
+// orphansEnd reaps all orphans that have come to this process.
+func orphansEnd(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		return errors.Is(err, unix.ECHILD)
+	}, 15*time.Second, time.Millisecond)
+}
+
+// naming are the processes whose command line has a word.
+func naming(t *testing.T, word string) (found []string) {
+	t.Helper()
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	for _, file := range lines {
+		line, _ := os.ReadFile(file) // it may have ended
+		if strings.Contains(string(line), word) {
+			found = append(found, strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return found
+}
+
+func TestNothingIsLeftOfAParentThatIsKilledWhileItBuildsAnImage(t *testing.T) {
+	engine(t)
+	t.Setenv("GOCACHE", t.TempDir()) // so that there is something to build
+	leaveNothing(t)
+	adopt(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	started := make(chan error, 1)
+	go func() {
+		parent, err := proc.Start(ctx, proc.Options{Role: "user", Spec: "server", StartTimeout: 5 * time.Minute})
+		if err == nil {
+			err = errors.Join(errors.New("it did not build"), parent.Kill())
+		}
+		started <- err
+	}()
+	work := filepath.Join(os.TempDir(), "netbench-image-")
+	require.Eventually(t, func() bool { return len(naming(t, work)) >= 2 }, time.Minute, time.Millisecond, "go and a compiler")
+	cancel() // kills it
+	var ended *proc.ExitError
+	require.ErrorAs(t, <-started, &ended)
+	orphansEnd(t)
+	assert.Empty(t, naming(t, work), "compilers were left")
+	assert.Empty(t, containers(t, ended.PID))
 }
 
 func TestNoContainerIsLeftOfAStartThatIsGivenUp(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 	"netbench/internal/proc"
 	"netbench/results"
+	"netbench/testenv/services"
 )
 
 // What is asked of services: to be ready, and to be gone after their program was
@@ -35,8 +36,7 @@ const (
 func TestProofServicesAreReadyInTimeAndGoneWithTheirProgram(t *testing.T) {
 	image(t, EnvPostgresImage, DefaultPostgresImage)
 	image(t, EnvRedisImage, DefaultRedisImage)
-	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
-	defer func() { require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) }()
+	adopt(t)
 	host, err := results.Collect(t.Context())
 	require.NoError(t, err)
 	var doc strings.Builder
@@ -45,10 +45,12 @@ func TestProofServicesAreReadyInTimeAndGoneWithTheirProgram(t *testing.T) {
 	fmt.Fprintf(&doc, "| service | ready: least, median, most | at most | gone: least, median, most | at most |\n|---|---|---|---|---|\n")
 	for _, row := range []struct {
 		what   string
+		rung   services.Rung
 		within time.Duration
 	}{
-		{"postgres, local", readyBinary}, {"redis, local", readyBinary},
-		{"postgres", readyContainer}, {"redis", readyContainer}, {"server", readyContainer},
+		{"postgres, local", services.LocalBinary, readyBinary}, {"redis, local", services.LocalBinary, readyBinary},
+		{"postgres", services.Container, readyContainer}, {"redis", services.Container, readyContainer},
+		{"server", "", readyContainer},
 	} {
 		var ready, gone []time.Duration
 		for range proofStarts {
@@ -57,11 +59,12 @@ func TestProofServicesAreReadyInTimeAndGoneWithTheirProgram(t *testing.T) {
 			parent, err := proc.Start(t.Context(), proc.Options{Role: "user", Spec: row.what, StartTimeout: 2 * time.Minute, Env: []string{"TMPDIR=" + temporary}})
 			require.NoError(t, err, row.what)
 			ready = append(ready, time.Since(began))
-			var tree []int
-			require.NoError(t, json.Unmarshal(parent.Info(), &tree))
+			var u used
+			require.NoError(t, json.Unmarshal(parent.Info(), &u))
+			require.Equal(t, row.rung, u.Rung, row.what)
 			began = time.Now()
-			require.NoError(t, unix.Kill(tree[0], unix.SIGKILL))
-			require.Eventually(t, func() bool { return nothingOf(t, tree, temporary) }, time.Minute, time.Millisecond, row.what)
+			require.NoError(t, unix.Kill(u.Tree[0], unix.SIGKILL))
+			require.Eventually(t, func() bool { return nothingOf(t, u.Tree, temporary) }, time.Minute, time.Millisecond, row.what)
 			gone = append(gone, time.Since(began))
 			<-parent.Done()
 		}

@@ -17,7 +17,8 @@ import (
 )
 
 // EnvPostgres is the environment variable with the DSN of a PostgreSQL server to
-// use: a URL or words of the form key=value.
+// use: a URL or words of the form key=value. Databases named netbench_... are made
+// there and dropped; of a program that is killed, its last ones stay.
 const EnvPostgres = "NETBENCH_POSTGRES_DSN"
 
 // PostgresOptions say which PostgreSQL server is wanted. They bind a server that

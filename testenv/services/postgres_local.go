@@ -122,6 +122,10 @@ func (l *local) makeCluster(ctx context.Context, binaries string, owner *keeper.
 		return l.keeper.Run(ctx, keeper.Command{
 			Dir:  l.keeper.Dir(),
 			Args: append([]string{filepath.Join(binaries, "initdb")}, ClusterArgs(filepath.Join(l.keeper.Dir(), "data"), file)...),
+			// The server that initdb runs ends when its input does, and gives its
+			// shared memory back. While it makes the first tables any signal would
+			// leave that in the kernel.
+			Abort: syscall.SIGKILL, First: true,
 		})
 	})
 	return errors.Join(err, os.Remove(file))
