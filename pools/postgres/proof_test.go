@@ -37,8 +37,9 @@ var (
 // and itself watched are driven in slices, with all of its connections kept.
 const (
 	block       = 2 * time.Second
-	pairsARound = 10
-	slice       = 200 * time.Millisecond
+	pairsARound = 15
+	slice       = 100 * time.Millisecond
+	watchRounds = 2 // times as many rounds, as they differ by less
 )
 
 // watchedAtMost is what watching may add to the CPU time of an operation.
@@ -170,7 +171,7 @@ func proveSettings(t *testing.T, doc *page, dsn string) {
 
 // proveMonitor sets a pool beside itself watched.
 func proveMonitor(t *testing.T, doc *page, dsn string) {
-	c := monitorCost(t, dsn, *proofRounds, pairsARound, slice)
+	c := monitorCost(t, dsn, watchRounds**proofRounds, pairsARound, slice)
 	// A sample alone, as the difference between the arms may be too small to see.
 	p := open(t, dsn, keepAll())
 	const samples = 100_000
@@ -179,7 +180,7 @@ func proveMonitor(t *testing.T, doc *page, dsn string) {
 		_ = p.Sample()
 	}
 	each := float64(cpu.Used()-before) / samples
-	doc.f("## Watching\n\nThe recommended pool of lib/pq, all its connections kept idle, its monitor off and on in turn, %d rounds of %d pairs of slices of %v. It looks\nevery %v here, %.0f times as often as by default.\n\n", *proofRounds, pairsARound, slice, often, postgres.DefaultLimits().Every.Seconds()/often.Seconds())
+	doc.f("## Watching\n\nThe recommended pool of lib/pq, all its connections kept idle, its monitor off and on in turn, %d rounds of %d pairs of slices of %v. It looks\nevery %v here, %.0f times as often as by default.\n\n", c.N, pairsARound, slice, often, postgres.DefaultLimits().Every.Seconds()/often.Seconds())
 	doc.f("| monitor | client CPU/req | req/s |\n|---|---|---|\n")
 	for _, arm := range []struct {
 		name   string

@@ -31,8 +31,9 @@ import (
 const (
 	proofRounds = 24
 	proofBlock  = 2 * time.Second        // of one contender in a round
-	proofPairs  = 5                      // of slices in a round, monitor off and on
-	proofSlice  = 200 * time.Millisecond // of them
+	proofPairs  = 15                     // of slices in a round, monitor off and on
+	proofSlice  = 100 * time.Millisecond // of them
+	proofWatch  = 2                      // times as many rounds, as they differ by less
 	proofConns  = 20                     // of go-redis and of redis-benchmark
 
 	mostMonitorCost = 0.01 // of the CPU time of an operation
@@ -234,7 +235,7 @@ func ratio(a, b []*pools.Outcome, ofA, ofB func(*pools.Outcome) float64) load.Ra
 
 // watched sets the monitor on beside off.
 func watched(t *testing.T, doc *strings.Builder, r *services.Redis, rounds int) {
-	c := monitorCost(t, r, rounds, proofPairs, proofSlice)
+	c := monitorCost(t, r, proofWatch*rounds, proofPairs, proofSlice)
 	sample := testing.Benchmark(func(b *testing.B) { benchmarkSample(b, r) })
 	fmt.Fprintf(doc, `
 ## The monitor
