@@ -18,7 +18,7 @@ import (
 
 // watchEvery is thousands of times as often as a service would sample, so that the
 // monitor really works in slices of a fraction of a second.
-const watchEvery = 10 * time.Millisecond
+const watchEvery = 20 * time.Millisecond
 
 // steady are the recommended settings, but that all connections may be idle between
 // two slices: to dial anew in each would blur the rest.

@@ -85,4 +85,4 @@ func percentile(h *hdrhistogram.Histogram, p float64) (float64, bool) {
 
 // often is how often pools are watched when the cost of that is measured: far
 // more often than every 30 s, as otherwise there would be nothing to see.
-const often = 10 * time.Millisecond
+const often = 20 * time.Millisecond

@@ -27,7 +27,7 @@ import (
 )
 
 var (
-	proofRounds = flag.Int("rounds", 24, "rounds of each comparison")
+	proofRounds = flag.Int("rounds", 12, "rounds of each comparison")
 	proofDocs   = flag.String("docs", filepath.Join("..", "..", "docs"), "where the tables go")
 )
 
@@ -39,7 +39,7 @@ const (
 	block       = 2 * time.Second
 	pairsARound = 15
 	slice       = 100 * time.Millisecond
-	watchRounds = 2 // times as many rounds, as they differ by less
+	watchRounds = 4 // times as many rounds, as they differ by less
 )
 
 // watchedAtMost is what watching may add to the CPU time of an operation.

@@ -157,7 +157,7 @@ func benchmark(b *testing.B, r *services.Redis, s redis.Settings, depth int) {
 }
 
 // monitorEvery is the interval of the monitor whose cost is measured.
-const monitorEvery = 10 * time.Millisecond
+const monitorEvery = 20 * time.Millisecond
 
 // monitorCost is what watching one pool costs. An alert of these limits is no failure:
 // half of a pool is closed whenever its callers pause.

@@ -29,11 +29,11 @@ import (
 
 // The sizes of this proof. NETBENCH_PROOF_ROUNDS sets another number of rounds.
 const (
-	proofRounds = 24
+	proofRounds = 12
 	proofBlock  = 2 * time.Second        // of one contender in a round
 	proofPairs  = 15                     // of slices in a round, monitor off and on
 	proofSlice  = 100 * time.Millisecond // of them
-	proofWatch  = 2                      // times as many rounds, as they differ by less
+	proofWatch  = 4                      // times as many rounds, as they differ by less
 	proofConns  = 20                     // of go-redis and of redis-benchmark
 
 	mostMonitorCost = 0.01 // of the CPU time of an operation
@@ -240,7 +240,7 @@ func watched(t *testing.T, doc *strings.Builder, r *services.Redis, rounds int) 
 	fmt.Fprintf(doc, `
 ## The monitor
 
-On and off in turns on one pool, sampling each %v, which is 3000 times as often as
+On and off in turns on one pool, sampling each %v, which is 1500 times as often as
 recommended: CPU per operation on / off %s, in %d rounds of %d pairs of
 slices of %v. Required: the whole interval shows less than %.0f %%: %s. A sample and its
 judgement take %v.

@@ -54,7 +54,11 @@ func TestProofServicesAreReadyInTimeAndGoneWithTheirProgram(t *testing.T) {
 	} {
 		var ready, gone []time.Duration
 		for range proofStarts {
-			temporary := t.TempDir()
+			// Not the test's: unprivileged users cannot enter that.
+			temporary, err := os.MkdirTemp("", "nb-")
+			require.NoError(t, err)
+			require.NoError(t, os.Chmod(temporary, 0o711))
+			defer os.RemoveAll(temporary)
 			began := time.Now()
 			parent, err := proc.Start(t.Context(), proc.Options{Role: "user", Spec: row.what, StartTimeout: 2 * time.Minute, Env: []string{"TMPDIR=" + temporary}})
 			require.NoError(t, err, row.what)
