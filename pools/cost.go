@@ -3,6 +3,7 @@ package pools
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"netbench/internal/cpu"
 	"netbench/load"
@@ -13,6 +14,10 @@ import (
 type Cost struct {
 	Off, On    []*Outcome // by round
 	load.Ratio            // of this process's CPU time by call, on over off
+
+	// Switching is the CPU time that it takes to switch it on and off again, on
+	// average. A service does that once, so it is no part of the ratio.
+	Switching time.Duration
 }
 
 // Verdicts of [Cost.Below].
@@ -35,13 +40,13 @@ func (c Cost) Below(share float64) string {
 }
 
 // CostOf drives do in rounds of pairs of slices of l.For each, one slice of each pair
-// with something switched on, in the order off, on, on, off. The CPU time of switching
-// it on and off counts with the slice in between. A call that fails ends it, as the
-// rest would not be comparable.
+// with something switched on, in the order off, on, on, off. A call that fails ends it,
+// as the rest would not be comparable.
 func CostOf(ctx context.Context, rounds, pairs int, l Load, do func(context.Context) error, switchOn func() (switchOff func(), err error)) (c Cost, err error) {
 	if rounds < 1 || pairs < 1 {
 		return c, fmt.Errorf("the cost of something in %d rounds of %d pairs of slices: at least 1 of each is needed", rounds, pairs)
 	}
+	var switching time.Duration // of all slices; of those that switch nothing it is next to none
 	slice := func(on bool, sum *Outcome) error {
 		switchOff, before := func() {}, cpu.Used()
 		if on {
@@ -49,7 +54,7 @@ func CostOf(ctx context.Context, rounds, pairs int, l Load, do func(context.Cont
 				return err
 			}
 		}
-		switching := cpu.Used() - before
+		switching += cpu.Used() - before
 		o, err := Drive(ctx, l, do)
 		before = cpu.Used()
 		switchOff()
@@ -63,7 +68,6 @@ func CostOf(ctx context.Context, rounds, pairs int, l Load, do func(context.Cont
 		case o.First != nil:
 			return o.First
 		}
-		o.CPU += switching
 		sum.plus(o)
 		return nil
 	}
@@ -80,6 +84,7 @@ func CostOf(ctx context.Context, rounds, pairs int, l Load, do func(context.Cont
 		}
 		c.Off, c.On = append(c.Off, sums[0]), append(c.On, sums[1])
 	}
+	c.Switching = switching / time.Duration(rounds*pairs)
 	c.Ratio = RatioOf((*Outcome).CPUPerOp, c.Off, c.On)
 	return c, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"netbench/internal/cpu"
 	"netbench/load"
 	"netbench/pools"
 )
@@ -31,7 +32,11 @@ func TestCostIsWhatIsSwitchedOnInHalfOfTheSlices(t *testing.T) {
 	c, err := pools.CostOf(t.Context(), 3, 2, pools.Load{Workers: 1, For: 20 * time.Millisecond}, spin, func() (func(), error) {
 		switched++
 		on = true
-		return func() { on = false }, nil
+		return func() {
+			on = false
+			for used := cpu.Used(); cpu.Used()-used < 5*time.Millisecond; { // it is hard to switch off
+			}
+		}, nil
 	})
 	require.NoError(t, err)
 	require.Len(t, c.On, 3)
@@ -43,6 +48,7 @@ func TestCostIsWhatIsSwitchedOnInHalfOfTheSlices(t *testing.T) {
 	assert.Equal(t, slices, switched, "two slices of four in each round")
 	assert.False(t, on)
 	assert.Greater(t, c.Mean, 1.5, "three times the work: %v", c.Ratio)
+	assert.GreaterOrEqual(t, c.Switching, 5*time.Millisecond)
 }
 
 var sink uint64 = 1

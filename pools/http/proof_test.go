@@ -66,7 +66,7 @@ dials anew at the beginning of the next, which is in the figures.
 `, began.UTC().Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel,
 		cpu.Format(place.Server), cpu.Format(place.Generator), atOnce, *proofRounds, *proofBlock)
 
-	var table, ratios, monitor strings.Builder
+	var table, ratios, monitor, switching strings.Builder
 	for _, protocol := range []string{"tcp", "tls"} {
 		to := over(t, protocol)
 		beside(t, protocol, to, &table, &ratios)
@@ -74,6 +74,7 @@ dials anew at the beginning of the next, which is in the figures.
 			cells(countingCost(t, to, *proofRounds, *proofSlices, *proofSlice)))
 		cost := monitorCost(t, to, *proofWatch, *proofSlices, *proofSlice)
 		fmt.Fprintf(&monitor, "| %s | monitor on / off | %s | %s |\n", protocol, cells(cost.Ratio), cost.Below(monitorLimit))
+		fmt.Fprintf(&switching, "Over %s, to start and stop the monitor took %v of CPU time, which no ratio has in it.\n", protocol, cost.Switching.Round(time.Microsecond))
 		defer assert.Equal(t, pools.Met, cost.Below(monitorLimit), "%s: the monitor's cost: %v", protocol, cost.Ratio)
 	}
 	doc.WriteString(`| over | transport | req/s | p50 | p99 | client CPU/request | dials/1000 | handshakes/1000 | reused | wait p99 |
@@ -90,7 +91,7 @@ transport has the same settings and an http.Client with Timeout.
 
 | over | comparison | ratio | 95 %% interval | sd of a round | |
 |---|---|---|---|---|---|
-`, *proofRounds, *proofSlices, *proofSlice, *proofWatch, watchEvery, 100*monitorLimit) + monitor.String())
+`, *proofRounds, *proofSlices, *proofSlice, *proofWatch, watchEvery, 100*monitorLimit) + monitor.String() + "\n" + switching.String())
 	t.Log("\n" + doc.String())
 	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
 	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
