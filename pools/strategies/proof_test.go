@@ -22,7 +22,7 @@ import (
 
 const (
 	proofSize   = 4
-	proofRepeat = 12 // NETBENCH_PROOF_REPEAT is another number, for a look at it
+	proofRepeat = 8 // NETBENCH_PROOF_REPEAT is another number, for a look at it
 	proofStall  = time.Second
 	proofSettle = 500 * time.Millisecond
 )
