@@ -21,7 +21,7 @@ import (
 	"netbench/results"
 )
 
-// How long the proof measures: about eight minutes with these.
+// How long the proof measures: about thirteen minutes with these.
 //
 // Pools of different settings are driven in blocks, not in slices: one that keeps a
 // part of its connections dials the others anew whenever its callers come back, which
@@ -31,7 +31,7 @@ var (
 	proofBlock  = flag.Duration("pool-block", 2*time.Second, "length of a block of one pool")
 	proofSlices = flag.Int("pool-slices", 15, "slices of each contender in a round, where what is compared has the same settings")
 	proofSlice  = flag.Duration("pool-slice", 100*time.Millisecond, "length of a slice")
-	proofWatch  = flag.Int("pool-watch-rounds", 48, "rounds with the monitor on and off, which differ by less than other contenders")
+	proofWatch  = flag.Int("pool-watch-rounds", 96, "rounds with the monitor on and off, which differ by less than other contenders")
 	proofOut    = flag.String("pool-out", filepath.Join("..", "..", "docs", "pool-http.md"), "file to write")
 )
 
