@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"netbench/models"
-	"netbench/zerocopy/internal/tcpserver"
+	"netbench/internal/tcpserver"
 )
 
 const (

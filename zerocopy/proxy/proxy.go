@@ -5,7 +5,7 @@ import (
 	"net"
 
 	"netbench/models"
-	"netbench/zerocopy/internal/tcpserver"
+	"netbench/internal/tcpserver"
 )
 
 // Server is a proxy. It is a [models.Server] with these differences: BytesIn is what

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netbench/models"
-	"netbench/zerocopy/internal/tcpserver"
+	"netbench/internal/tcpserver"
 )
 
 // allow sets how many descriptors this process may have, and returns how many it might.

@@ -1,4 +1,4 @@
-// Package tcpserver is what the servers of the rooms on zero copy have in common:
+// Package tcpserver is what servers that are no models of concurrency have in common:
 // they accept TCP connections up to a limit, close those on which nothing moves,
 // and can drain. What is done with a connection is a [Session].
 //

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"netbench/models"
-	"netbench/zerocopy/internal/tcpserver"
+	"netbench/internal/tcpserver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
