@@ -8,24 +8,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestConnectionsHaveTheCongestionControlThatWasAskedFor(t *testing.T) {
+func TestConnectionsHaveTheCongestionControlAndThePacingThatWereAskedFor(t *testing.T) {
 	closesAll(t)
-	s, addr := serve(t, ServerConfig{File: material(t, 100), Congestion: "reno"}) // every kernel has it
+	const rate = 123_456_789
+	s, addr := serve(t, ServerConfig{File: material(t, 100), Congestion: unpaced, Pacing: rate})
 	c := dial(t, addr)
 	require.NoError(t, c.Fetch(Way{Kind: KindSendfile}, 100))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	require.Len(t, s.conns, 1)
 	for conn := range s.conns {
-		raw, err := conn.SyscallConn()
-		require.NoError(t, err)
-		var name string
-		var fault error
-		require.NoError(t, raw.Control(func(fd uintptr) {
-			name, fault = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+		require.NoError(t, onDescriptor(conn, func(fd int) error {
+			name, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+			if assert.NoError(t, err) {
+				assert.Equal(t, unpaced, name)
+			}
+			got, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE)
+			assert.EqualValues(t, rate, got)
+			return err
 		}))
-		require.NoError(t, fault)
-		assert.Equal(t, "reno", name)
 	}
 }
 

@@ -26,6 +26,11 @@ type ServerConfig struct {
 	// Linux.
 	Congestion string `json:"congestion,omitempty"`
 
+	// Pacing is SO_MAX_PACING_RATE of each connection in bytes a second: it is paced,
+	// also under a congestion control that does not pace by itself, and gets no faster
+	// than that. 0 leaves it to the congestion control. Needs Linux.
+	Pacing int64 `json:"pacing,omitempty"`
+
 	// IdleTimeout bounds the time until a request has come; 0 means 5 minutes.
 	IdleTimeout time.Duration `json:"idle_timeout,omitempty"`
 }
@@ -70,6 +75,8 @@ func NewFileServer(config ServerConfig) (*FileServer, error) {
 		return nil, fmt.Errorf("serve %s: it is a %v of %d bytes (want a regular file that is not empty)", config.File, info.Mode().Type(), info.Size())
 	case config.SendBuffer < 0:
 		return nil, fmt.Errorf("serve %s: SendBuffer is %d (want bytes, or 0 for the kernel's choice)", config.File, config.SendBuffer)
+	case config.Pacing < 0:
+		return nil, fmt.Errorf("serve %s: Pacing is %d (want bytes a second, or 0 for none)", config.File, config.Pacing)
 	case config.IdleTimeout < 0:
 		return nil, fmt.Errorf("serve %s: IdleTimeout is %v (want a time, or 0 for %v)", config.File, config.IdleTimeout, defaultIdle)
 	case config.IdleTimeout == 0:
@@ -77,6 +84,11 @@ func NewFileServer(config ServerConfig) (*FileServer, error) {
 	}
 	if config.Congestion != "" {
 		if err := checkCongestion(config.Congestion); err != nil {
+			return nil, fmt.Errorf("serve %s: %w", config.File, err)
+		}
+	}
+	if config.Pacing > 0 {
+		if err := checkPacing(); err != nil {
 			return nil, fmt.Errorf("serve %s: %w", config.File, err)
 		}
 	}
@@ -200,6 +212,11 @@ func (s *FileServer) session(conn *net.TCPConn) (err error) {
 	}
 	if s.config.Congestion != "" {
 		if err := setCongestion(conn, s.config.Congestion); err != nil {
+			return err
+		}
+	}
+	if s.config.Pacing > 0 {
+		if err := setPacing(conn, s.config.Pacing); err != nil {
 			return err
 		}
 	}

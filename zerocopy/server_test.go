@@ -222,7 +222,7 @@ func TestWhatCannotBeServedIsRefused(t *testing.T) {
 	good := material(t, 1)
 	for _, config := range []ServerConfig{
 		{}, {File: filepath.Join(dir, "missing")}, {File: dir}, {File: empty}, {File: "a\x00b"},
-		{File: good, SendBuffer: -1}, {File: good, IdleTimeout: -1}, {File: good, Congestion: "tape"},
+		{File: good, SendBuffer: -1}, {File: good, IdleTimeout: -1}, {File: good, Pacing: -1}, {File: good, Congestion: "tape"},
 	} {
 		_, err := NewFileServer(config)
 		assert.Error(t, err, "%+v", config)

@@ -6,8 +6,9 @@
 // kernel's pages through a pipe, so that no byte need be copied on the way: also two
 // system calls for each piece, each of which does more than a read or a write, but
 // does not depend on how many bytes lie in a page. So there should be a size of message
-// below which the buffer is cheaper and above which splice is. It belongs to a kernel
-// and a machine; the proof of this package finds it.
+// below which the buffer is cheaper and above which splice is. It belongs to a kernel, a
+// machine and a congestion control, as one that paces costs by the packet whatever moved
+// the bytes; the proof of this package finds it and names all three.
 //
 // A pipe has two descriptors and, once there are many, a budget (see pipe(7),
 // pipe-user-pages-soft). [Splice] borrows one from a pool while there is something in
