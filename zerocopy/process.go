@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"runtime"
 	"time"
 
 	"netbench/internal/counters"
 	"netbench/internal/proc"
 	"netbench/internal/ptree"
+	"netbench/models"
 )
 
 // Operations of the role.
@@ -46,10 +46,6 @@ func runFileServer(ctx context.Context, ch *proc.Channel, spec json.RawMessage) 
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	ch.Handle(opServerStats, func(context.Context, json.RawMessage) (any, error) { return server.Stats(), nil })
 	ch.Handle(opAllocations, func(context.Context, json.RawMessage) (any, error) {
 		var m runtime.MemStats
@@ -57,9 +53,9 @@ func runFileServer(ctx context.Context, ch *proc.Channel, spec json.RawMessage) 
 		return Allocations{m.Mallocs, m.TotalAlloc}, nil
 	})
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	if err := ch.Ready(fileServerInfo{l.Addr().String()}); err != nil {
-		return err
+	go func() { served <- server.Serve() }()
+	if err := ch.Ready(fileServerInfo{server.Addr().String()}); err != nil {
+		return errors.Join(err, server.Close())
 	}
 	select {
 	case err = <-served:
@@ -67,7 +63,7 @@ func runFileServer(ctx context.Context, ch *proc.Channel, spec json.RawMessage) 
 	case <-ctx.Done():
 	}
 	err = server.Close()
-	if e := <-served; !errors.Is(e, ErrServerClosed) {
+	if e := <-served; !errors.Is(e, models.ErrServerClosed) {
 		err = errors.Join(err, e)
 	}
 	return err
@@ -151,8 +147,8 @@ func (p *ServerProcess) Allocations(ctx context.Context) (Allocations, error) {
 }
 
 // Stats asks the server what it did so far.
-func (p *ServerProcess) Stats(ctx context.Context) (ServerStats, error) {
-	var s ServerStats
+func (p *ServerProcess) Stats(ctx context.Context) (models.Stats, error) {
+	var s models.Stats
 	err := p.child.Call(ctx, opServerStats, nil, &s)
 	return s, err
 }
