@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testenv.Main(nil, FileServerRole)
+	testenv.Main(Models())
 	// The runtime's poller opens its descriptors with the first socket.
 	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		_ = l.Close()

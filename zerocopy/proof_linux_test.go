@@ -15,6 +15,7 @@ import (
 
 	"netbench/internal/proof"
 	"netbench/load"
+	"netbench/testenv"
 )
 
 // How long the proof measures: about nine minutes with these.
@@ -58,7 +59,7 @@ func variants(t *testing.T, ways ...Way) (all []variant) {
 // contender is a variant, on a server of its own.
 type contender struct {
 	variant
-	server *ServerProcess
+	server *testenv.Server
 	client *FileClient
 }
 
@@ -104,7 +105,7 @@ func end(t *testing.T, all []contender, n int64) {
 // slice lets a contender send files of n bytes for a while.
 func (c contender) slice(t *testing.T, n int64, length time.Duration, s *sample) {
 	t.Helper()
-	before, err := c.server.CPU(t.Context())
+	before, err := blockedCPU(c.server)
 	require.NoError(t, err)
 	begun := time.Now()
 	for sent := int64(0); sent == 0 || time.Since(begun) < length; sent += n {
@@ -112,7 +113,7 @@ func (c contender) slice(t *testing.T, n int64, length time.Duration, s *sample)
 		s.bytes += n
 	}
 	s.elapsed += time.Since(begun)
-	after, err := c.server.CPU(t.Context())
+	after, err := blockedCPU(c.server)
 	require.NoError(t, err)
 	s.cpu += after - before
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/models"
+	"netbench/testenv"
 )
 
 // material makes a file that a server sends.
@@ -257,7 +258,7 @@ func TestWhatCannotBeServedIsRefused(t *testing.T) {
 func TestAServerInAProcessOfItsOwnIsMeasuredAndEnds(t *testing.T) {
 	closesAll(t)
 	const n = 4 << 20
-	p, err := StartFileServer(t.Context(), ProcessConfig{Server: ServerConfig{File: material(t, n)}})
+	p, err := StartFileServer(t.Context(), ServerConfig{File: material(t, n)}, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Kill()) })
 	c := dial(t, p.Addr())
@@ -265,31 +266,33 @@ func TestAServerInAProcessOfItsOwnIsMeasuredAndEnds(t *testing.T) {
 	sum, err := c.Hash(way, n)
 	require.NoError(t, err)
 	require.Equal(t, MaterialSum(1, n), sum)
-	before, err := p.CPU(t.Context())
+	before, err := blockedCPU(p)
 	if err == nil { // Linux
 		for range 10 {
 			require.NoError(t, c.Fetch(way, n))
 		}
-		after, err := p.CPU(t.Context())
+		after, err := blockedCPU(p)
 		require.NoError(t, err)
 		assert.Greater(t, after, before)
 	}
-	stats, err := p.Stats(t.Context())
+	snapshot, err := p.Stats(t.Context())
 	require.NoError(t, err)
-	assert.GreaterOrEqual(t, stats.BytesOut, uint64(n))
-	allocated, err := p.Allocations(t.Context())
-	require.NoError(t, err)
-	assert.Positive(t, allocated.Objects)
+	assert.GreaterOrEqual(t, snapshot.Server.BytesOut, uint64(n))
+	assert.EqualValues(t, 1, snapshot.Server.Active)
+	require.NoError(t, c.Close())
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, p.Stop(ctx))
-	require.Error(t, c.Fetch(way, n))
+	_, err = DialFileServer(t.Context(), p.Addr())
+	require.Error(t, err)
 }
 
 func TestAServerThatCannotStartSaysWhy(t *testing.T) {
 	closesAll(t)
-	_, err := StartFileServer(t.Context(), ProcessConfig{Server: ServerConfig{File: filepath.Join(t.TempDir(), "missing")}})
+	_, err := StartFileServer(t.Context(), ServerConfig{File: filepath.Join(t.TempDir(), "missing")}, nil)
 	require.ErrorContains(t, err, "missing")
+	_, err = testenv.StartServer(t.Context(), testenv.ServerSpec{Model: Model, Service: "echo", StartTimeout: startLimit})
+	require.ErrorContains(t, err, envConfig)
 }
 
 func TestMaterialIsTheSameHoweverItIsRead(t *testing.T) {
