@@ -6,6 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"netbench/internal/tcpserver"
 )
 
 func TestConnectionsHaveTheCongestionControlAndThePacingThatWereAskedFor(t *testing.T) {
@@ -18,7 +20,7 @@ func TestConnectionsHaveTheCongestionControlAndThePacingThatWereAskedFor(t *test
 	served := make(chan error, 1)
 	go func() { served <- (&session{server: server, conn: near}).serve() }()
 	require.NoError(t, newFileClient(far).Fetch(Way{Kind: KindSendfile}, 100))
-	require.NoError(t, onDescriptor(near, func(fd int) error {
+	require.NoError(t, tcpserver.OnDescriptor(near, func(fd int) error {
 		name, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
 		if assert.NoError(t, err) {
 			assert.Equal(t, unpaced, name)
@@ -29,12 +31,4 @@ func TestConnectionsHaveTheCongestionControlAndThePacingThatWereAskedFor(t *test
 	}))
 	require.NoError(t, far.Close())
 	require.NoError(t, <-served)
-}
-
-func TestACongestionControlThatThereIsNotIsNamedInTheError(t *testing.T) {
-	closesAll(t)
-	_, err := NewFileServer(ServerConfig{File: material(t, 100), Congestion: "tape"})
-	require.ErrorIs(t, err, unix.ENOENT)
-	assert.Contains(t, err.Error(), `"tape"`)
-	assert.Contains(t, err.Error(), "tcp_available_congestion_control")
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netbench/internal/needs"
+	"netbench/internal/tcpserver"
 	"netbench/testenv/link"
 )
 
@@ -199,7 +200,7 @@ func TestTheKernelCompletesOutOfOrderAndOnlyThatBufferIsHandedOut(t *testing.T) 
 // failSoon has a connection fail when nothing is acknowledged for a while.
 func failSoon(t testing.TB, conn *net.TCPConn) {
 	t.Helper()
-	require.NoError(t, onDescriptor(conn, func(fd int) error {
+	require.NoError(t, tcpserver.OnDescriptor(conn, func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 300) // milliseconds
 	}))
 }

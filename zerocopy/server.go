@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -73,14 +74,12 @@ func NewFileServer(config ServerConfig) (*FileServer, error) {
 		config.IdleTimeout = defaultIdle
 	}
 	if config.Congestion != "" {
-		if err := checkCongestion(config.Congestion); err != nil {
+		if err := tcpserver.CheckCongestion(config.Congestion); err != nil {
 			return nil, fmt.Errorf("serve %s: %w", config.File, err)
 		}
 	}
-	if config.Pacing > 0 {
-		if err := checkPacing(); err != nil {
-			return nil, fmt.Errorf("serve %s: %w", config.File, err)
-		}
+	if config.Pacing > 0 && runtime.GOOS != "linux" {
+		return nil, fmt.Errorf("serve %s: Pacing: %w (it needs Linux)", config.File, errors.ErrUnsupported)
 	}
 	s := &FileServer{config: config}
 	s.Server, err = tcpserver.New(models.Config{
@@ -151,12 +150,12 @@ func (s *session) AddTo(stats *models.Stats) { stats.BytesOut += uint64(s.sent.L
 func (s *session) serve() (err error) {
 	conn := s.conn
 	if s.server.config.Congestion != "" {
-		if err := setCongestion(conn, s.server.config.Congestion); err != nil {
+		if err := tcpserver.SetCongestion(conn, s.server.config.Congestion); err != nil {
 			return err
 		}
 	}
 	if s.server.config.Pacing > 0 {
-		if err := setPacing(conn, s.server.config.Pacing); err != nil {
+		if err := tcpserver.SetPacing(conn, s.server.config.Pacing); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package zerocopy
+package tcpserver
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkCongestion returns an error for a congestion control that this kernel does not
-// have, or this process may not choose.
-func checkCongestion(name string) error {
+// CheckCongestion returns an error for a congestion control that this kernel does not
+// have, or this process may not choose. Needs Linux.
+func CheckCongestion(name string) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
@@ -18,18 +18,15 @@ func checkCongestion(name string) error {
 	return congestion(fd, name)
 }
 
-// setCongestion sets the congestion control of what a connection sends.
-func setCongestion(conn *net.TCPConn, name string) error {
-	return onDescriptor(conn, func(fd int) error { return congestion(fd, name) })
+// SetCongestion sets the congestion control of what a connection sends. Needs Linux.
+func SetCongestion(c *net.TCPConn, name string) error {
+	return OnDescriptor(c, func(fd int) error { return congestion(fd, name) })
 }
 
-// checkPacing has nothing to say: every kernel can pace.
-func checkPacing() error { return nil }
-
-// setPacing has the kernel pace what a connection sends, at that many bytes a second at
-// most.
-func setPacing(conn *net.TCPConn, rate int64) error {
-	return onDescriptor(conn, func(fd int) error {
+// SetPacing has the kernel pace what a connection sends, at that many bytes a second at
+// most. Needs Linux.
+func SetPacing(c *net.TCPConn, rate int64) error {
+	return OnDescriptor(c, func(fd int) error {
 		if err := unix.SetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, uint64(rate)); err != nil {
 			return fmt.Errorf("SO_MAX_PACING_RATE of %d bytes a second: %w", rate, err)
 		}
@@ -37,9 +34,10 @@ func setPacing(conn *net.TCPConn, rate int64) error {
 	})
 }
 
-// onDescriptor calls set with the descriptor of a connection, which stays non-blocking.
-func onDescriptor(conn *net.TCPConn, set func(fd int) error) error {
-	raw, err := conn.SyscallConn()
+// OnDescriptor calls set with the descriptor of a connection, which stays non-blocking,
+// and returns its error.
+func OnDescriptor(c *net.TCPConn, set func(fd int) error) error {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}
