@@ -42,6 +42,7 @@ import (
 	"slices"
 	"time"
 
+	"netbench/internal/tcpserver"
 	"netbench/models"
 )
 
@@ -79,6 +80,10 @@ const (
 // upstream is, host:port. It goes into testenv.ServerSpec.Env.
 const EnvUpstream = "NETBENCH_PROXY_UPSTREAM"
 
+// EnvCongestion is the environment variable for Options.Congestion of such a server; it
+// need not be set.
+const EnvCongestion = "NETBENCH_PROXY_CONGESTION"
+
 // Options are what a proxy needs beyond a model's configuration.
 type Options struct {
 	Way Way // required
@@ -88,6 +93,10 @@ type Options struct {
 
 	// DialTimeout bounds a connect to it; 0 means 5 s.
 	DialTimeout time.Duration
+
+	// Congestion is TCP_CONGESTION of both connections, for instance "reno": of what the
+	// proxy sends. "" leaves it to the kernel. Needs Linux.
+	Congestion string
 
 	// IdlePipes is how many empty pipes Splice keeps, 0 to 10,000; 0 means 64.
 	// Further ones are closed when they become empty.
@@ -107,6 +116,11 @@ func (o Options) check() (Options, error) {
 	}
 	if host, port, err := net.SplitHostPort(o.Upstream); err != nil || host == "" || port == "" {
 		return o, fmt.Errorf("proxy: upstream %q is no address (want host:port, for instance 127.0.0.1:8080)", o.Upstream)
+	}
+	if o.Congestion != "" {
+		if err := tcpserver.CheckCongestion(o.Congestion); err != nil {
+			return o, fmt.Errorf("proxy: %w", err)
+		}
 	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = DefaultDialTimeout
@@ -130,7 +144,7 @@ func Models() map[string]models.Factory {
 			if upstream == "" {
 				return nil, fmt.Errorf("proxy: %s is not set (want the address of the upstream, host:port)", EnvUpstream)
 			}
-			s, err := New(cfg, Options{Way: w, Upstream: upstream})
+			s, err := New(cfg, Options{Way: w, Upstream: upstream, Congestion: os.Getenv(EnvCongestion)})
 			if err != nil {
 				return nil, err
 			}
