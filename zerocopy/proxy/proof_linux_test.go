@@ -22,7 +22,7 @@ import (
 	"netbench/zerocopy/proxy"
 )
 
-// How long the proof measures: about nine minutes with these.
+// How long the proof measures: about eight minutes with these.
 var (
 	proofRounds = flag.Int("proxy-rounds", 6, "rounds of each comparison")
 	proofSlices = flag.Int("proxy-slices", 8, "slices of each contender in a round")

@@ -20,9 +20,9 @@ import (
 	"netbench/zerocopy/vectored"
 )
 
-// How long the proof measures: about eleven minutes with these.
+// How long the proof measures: about ten minutes with these.
 var (
-	proofRounds = flag.Int("vectored-rounds", 7, "rounds of each comparison")
+	proofRounds = flag.Int("vectored-rounds", 6, "rounds of each comparison")
 	proofSlices = flag.Int("vectored-slices", 8, "slices of each contender in a round")
 	proofSlice  = flag.Duration("vectored-slice", 100*time.Millisecond, "length of a slice")
 	proofOut    = flag.String("vectored-out", filepath.Join("..", "..", "docs", "vectored.md"), "file to write")
