@@ -322,11 +322,12 @@ func TestAServerRefusesWhatItWouldIgnore(t *testing.T) {
 		"Backlog":               {Service: echo, Backlog: 5},
 		"RecvBuffer":            {Service: echo, RecvBuffer: 4096},
 		"SendBuffer":            {Service: echo, SendBuffer: 4096},
-		"Network unix":          {Service: echo, Network: "unix", Address: "/tmp/never-made"},
+		`Network is "unix"`:     {Service: echo, Network: "unix", Address: "/tmp/never-made"},
 		"ReadBuffer":            {Service: echo, ReadBuffer: -1},
 	} {
 		_, err := buffers.Models()[buffers.ReadConn](cfg)
 		assert.ErrorContains(t, err, want)
+		assert.ErrorContains(t, err, "want ", "what to do")
 	}
 	_, err = buffers.Models()[buffers.FlushIdle](models.Config{Service: models.Line{Max: 64 << 10}})
 	assert.ErrorContains(t, err, "want at most 16384")
