@@ -32,6 +32,11 @@ func TestEveryScenarioRunsAndItsServerSaysWhatItIs(t *testing.T) {
 			require.NoError(t, err)
 			defer conns.Close()
 			run(t, conns, 40) // few, as there are servers that stall
+			stats, err := server.Stats(t.Context())
+			require.NoError(t, err)
+			moved := int64(stats.Server.BytesIn + stats.Server.BytesOut)
+			assert.GreaterOrEqual(t, moved, 40*s.Bytes)
+			assert.Zero(t, moved%s.Bytes, "%d bytes are no multiple of what a request is said to move", moved)
 			if own := buffers.Models()[s.Server.Model]; own != nil {
 				assert.Equal(t, s.Server.Model, server.Info().Stats.Model)
 			} else {
