@@ -6,9 +6,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"github.com/valyala/bytebufferpool"
 
 	"netbench/buffers"
+	"netbench/internal/cpu"
+	"netbench/testenv"
 )
 
 // lender is a pool as its borrower sees it, or none.
@@ -86,8 +89,24 @@ func borrowing(b *testing.B, l lender, sizes []int) {
 	})
 }
 
+// everywhere moves this process to all CPUs that it was started on, until the end of a test
+// or benchmark: servers in processes of their own leave it a part, and borrowers who never
+// run at once do not get into each other's way.
+func everywhere(tb testing.TB) {
+	tb.Helper()
+	all, err := cpu.Initial()
+	if err != nil {
+		return // not known here, so that nothing was moved
+	}
+	where, err := place()
+	require.NoError(tb, err)
+	require.NoError(tb, testenv.PinSelf(all))
+	tb.Cleanup(func() { require.NoError(tb, testenv.PinSelf(where.Generator)) })
+}
+
 // The pool of size classes beside others. An operation is a loan.
 func BenchmarkPool(b *testing.B) {
+	everywhere(b)
 	for _, mix := range []string{"4KiB", "mixed"} {
 		for _, l := range lenders() {
 			b.Run("pool="+l.name+"/size="+mix, func(b *testing.B) { borrowing(b, l, mixes[mix]) })
@@ -138,6 +157,7 @@ const burst = 2000
 
 // What pools keep after a burst. An operation is a burst.
 func BenchmarkBurst(b *testing.B) {
+	everywhere(b)
 	for _, l := range lenders() {
 		b.Run(fmt.Sprintf("pool=%s/lent=%d/size=32KiB", l.name, burst), func(b *testing.B) { bursting(b, l) })
 	}

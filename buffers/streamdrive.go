@@ -46,9 +46,10 @@ type Moved struct {
 // Rate is bytes per second.
 func (m Moved) Rate() float64 { return float64(m.Bytes) / m.Elapsed.Seconds() }
 
-// CPUPerKiB is the server's CPU time by KiB that it wrote, in ns; NaN if it wrote nothing.
+// CPUPerKiB is the server's CPU time by KiB that it wrote, in ns; NaN if it wrote nothing, or
+// so little that its clock did not move.
 func (m Moved) CPUPerKiB() float64 {
-	if m.Written == 0 {
+	if m.Written == 0 || m.CPU <= 0 {
 		return math.NaN()
 	}
 	return float64(m.CPU) / (float64(m.Written) / 1024)

@@ -211,7 +211,7 @@ func (o Order) configure(c *net.TCPConn) error {
 		return err
 	}
 	if o.SendBuffer > 0 {
-		if err := setSendBuffer(raw, o.SendBuffer); err != nil {
+		if err := setSendBuffer(raw, o.SendBuffer, o.Force); err != nil {
 			return err
 		}
 	}
