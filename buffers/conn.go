@@ -60,8 +60,7 @@ func (c *conn) Serve() (err error) {
 	return err
 }
 
-// Drain wakes the connection if it waits for input. No other deadline is set before
-// that has been noticed.
+// Drain wakes the connection if it waits for input.
 func (c *conn) Drain() {
 	c.draining.Store(true)
 	_ = c.tcp.SetReadDeadline(past)
@@ -118,6 +117,9 @@ func (c *conn) drains(err error) bool {
 func (c *conn) linger(limit time.Duration) {
 	_ = c.tcp.CloseWrite()
 	_ = c.tcp.SetReadDeadline(time.Now().Add(limit))
+	if c.draining.Load() { // whose deadline may be the one that was replaced
+		_ = c.tcp.SetReadDeadline(time.Now().Add(min(limit, drainTime)))
+	}
 	var discard [512]byte
 	for {
 		if _, err := c.tcp.Read(discard[:]); err != nil && !c.drains(err) {

@@ -11,6 +11,7 @@ import (
 
 	"netbench/buffers"
 	"netbench/load"
+	"netbench/models"
 	"netbench/models/reactor"
 )
 
@@ -45,6 +46,23 @@ func TestEveryScenarioRunsAndItsServerSaysWhatItIs(t *testing.T) {
 		})
 	}
 	assert.NotEmpty(t, names)
+}
+
+func TestScenariosOfSmallWritesAreWhatTheirNamesSay(t *testing.T) {
+	seen := map[models.Toggle]int{}
+	for _, s := range buffers.Scenarios() {
+		if strings.HasPrefix(s.Name, "Small/") {
+			want := models.On
+			if strings.Contains(s.Name, "/nagle=on/") {
+				want = models.Off
+			}
+			assert.Equal(t, want, s.Server.Config.NoDelay, s.Name)
+			assert.Contains(t, s.Name, "/way="+strings.TrimPrefix(s.Server.Model, "small-")+"/")
+			seen[want]++
+		}
+	}
+	assert.GreaterOrEqual(t, seen[models.On], 2)
+	assert.GreaterOrEqual(t, seen[models.Off], 2)
 }
 
 func TestWritersDifferInTheirBufferOnly(t *testing.T) {
