@@ -166,7 +166,7 @@ const (
 // proveSmall is B6.
 func proveSmall(t *testing.T) *section {
 	s := &section{title: "B6: small writes"}
-	s.printf("Replies of 4 and 64 bytes to 50 connections, in one write (`joined`), in two (`split`), in two between TCP_CORK on and off, in two of which the first has MSG_MORE. A percentile is left out where the client was the limit.\n\n| Nagle | way | p50, µs | p99, µs | server CPU, µs | system calls | CPU, to `joined` |\n|---|---|---|---|---|---|---|\n")
+	s.printf("Replies of 4 and 64 bytes to 50 connections, in one write (`joined`), in two (`split`), in two between TCP_CORK on and off, in two of which the first has MSG_MORE. A percentile is left out where it is not valid, as where the client was the limit.\n\n| Nagle | way | p50, µs | p99, µs | server CPU, µs | system calls | CPU, to `joined` |\n|---|---|---|---|---|---|---|\n")
 	for _, nagle := range []string{"off", "on"} {
 		_, c := inTurn(t, "Small", "nagle="+nagle)
 		joined := indexOf(t, c, "joined")
