@@ -88,7 +88,7 @@ func stalled(t *testing.T, name string, noDelay models.Toggle, c buffers.Calls) 
 	return buffers.Stalls(took)
 }
 
-const exchanges = 40
+const exchanges = 24
 
 func onLinux(t *testing.T) {
 	t.Helper()
