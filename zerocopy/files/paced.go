@@ -18,6 +18,7 @@ type paced struct {
 	http.ResponseWriter
 	x *exchange
 
+	undated bool  // the date of the file is not to be sent
 	status  int   // that was sent, 0 for none
 	refused int   // status of an error that was not, 0 for none
 	sent    int64 // bytes of the body
@@ -33,6 +34,9 @@ func (p *paced) WriteHeader(status int) {
 		return
 	}
 	p.status = status
+	if p.undated {
+		p.Header().Del("Last-Modified")
+	}
 	p.x.writeBy(p.x.config.Stall)
 	p.ResponseWriter.WriteHeader(status)
 }
