@@ -29,14 +29,16 @@ type Detector struct {
 	first   map[string]int // descriptors by target, before
 	method  []string
 
-	stop    chan struct{}
+	stop    chan struct{} // sampling
 	stopped chan struct{}
-	once    sync.Once
+	end     func()
+	stopAll sync.Once
 	report  Report
 
 	mu      sync.Mutex
 	history *history
-	err     error // the first of sampling
+	ended   bool  // the load, before it was closed
+	err     error // of sampling
 }
 
 // Start begins to watch. What exists now is no leak. Stop has to be called.
@@ -53,6 +55,10 @@ func Start(o Options) (*Detector, error) {
 		heap:    heapReader{rate: o.ProfileRate, sites: map[[32]uintptr]*site{}, places: map[string]*site{}},
 		history: newHistory(o), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	d.end = sync.OnceFunc(func() {
+		close(d.stop)
+		<-d.stopped
+	})
 	runtime.MemProfileRate = o.ProfileRate
 	d.method = []string{"stacks of goroutines, goleak after the load"}
 	if leakProfile() != nil {
@@ -119,7 +125,7 @@ func (d *Detector) sample() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
-		d.err = errors.Join(d.err, err)
+		d.err = err
 		return
 	}
 	d.history.add(at, reading{goroutines, live, grown, open})
@@ -152,24 +158,37 @@ func (d *Detector) Samples() int {
 	return len(d.history.times)
 }
 
-// Stop ends the watch and judges it. The load should have ended, and what it used be
-// closed, because what runs on is counted as left behind, after the grace. Further
-// calls return the same report.
+// EndLoad says that the load has ended, so that what happens from now on is no part of
+// a trend. Call it before what was loaded is closed. Further calls do nothing.
+func (d *Detector) EndLoad() {
+	d.end()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended = true
+}
+
+// Stop ends the watch and judges it. What the load used should be closed: what runs on
+// is counted as left behind, after the grace. Without an EndLoad before, the last few
+// samples may have been taken while it was closed, so what grew until one of them is
+// found as well. Further calls return the same report.
 func (d *Detector) Stop() Report {
-	d.once.Do(func() {
-		close(d.stop)
-		<-d.stopped
+	d.stopAll.Do(func() {
+		d.end()
 		watched := time.Since(d.started)
 		d.mu.Lock()
-		found, samples, err := d.history.findings(), len(d.history.times), d.err
-		enough := d.history.enough()
+		h, err := d.history, d.err
+		found := h.findings()
+		if !d.ended {
+			found = h.findingsBeforeClosing()
+		}
 		d.mu.Unlock()
 		found = d.leftovers(found)
 		runtime.MemProfileRate = d.rate
+		samples := len(h.times)
 		d.report = Report{Findings: found, Samples: samples, Watched: watched, Method: d.method}
 		if err != nil {
 			d.report.Undecided = fmt.Sprintf("leak: samples are missing: %v", err)
-		} else if !enough {
+		} else if !h.enough() {
 			d.report.Undecided = fmt.Sprintf("leak: %d samples in %v after a warm-up of %v, %d are needed to judge what grows (load for longer, or shorten Options.Interval, now %v)",
 				samples, watched.Round(time.Millisecond), d.options.Warmup, minSamples+agreeing-1, d.options.Interval)
 		}

@@ -22,9 +22,10 @@
 //
 // In a test, watch, load, close:
 //
-//	leak.Watch(t, leak.Options{Interval: 50 * time.Millisecond})
+//	d := leak.Watch(t, leak.Options{Interval: 50 * time.Millisecond})
 //	s := startServer(t) // closed by t.Cleanup
 //	drive(t, s, 5*time.Second)
+//	d.EndLoad()
 //
 // The test fails with each leak's origin and stack. Outside of tests, [Start] gives a
 // [Detector] whose Findings can be asked for while the load runs, and whose Stop gives a

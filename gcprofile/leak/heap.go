@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -123,8 +124,9 @@ func (h *heapReader) site(r *runtime.MemProfileRecord) *site {
 // library, and by what that one called.
 func siteOf(stack []Frame) *site {
 	s := &site{stack: stack, where: "unknown"}
-	for len(stack) > 1 && strings.HasPrefix(stack[0].Func, "runtime.") {
-		stack = stack[1:] // how memory is allocated says nothing
+	// How memory is allocated says nothing, unless the runtime itself wants it.
+	if i := slices.IndexFunc(stack, func(f Frame) bool { return !strings.HasPrefix(f.Func, "runtime.") }); i >= 0 {
+		stack = stack[i:]
 	}
 	for _, f := range stack {
 		s.own = s.own || strings.HasPrefix(f.Func, ownType)

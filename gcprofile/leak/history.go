@@ -168,6 +168,38 @@ func (h *history) add(at time.Duration, r reading) {
 // enough tells whether there are enough samples for a trend.
 func (h *history) enough() bool { return len(h.times) >= minSamples+agreeing-1 }
 
+// until is the history without the last samples.
+func (h *history) until(n int) *history {
+	cut := *h
+	cut.times, cut.live = h.times[:n], h.live[:n]
+	cut.goroutines, cut.descriptors, cut.bytes, cut.opened = h.goroutines.until(n), h.descriptors.until(n), h.bytes.until(n), h.opened.until(n)
+	return &cut
+}
+
+func (t table) until(n int) table {
+	cut := table{}
+	for name, values := range t {
+		cut[name] = values[:n]
+	}
+	return cut
+}
+
+// closing is how many samples may have been taken while what was loaded was closed.
+const closing = 4
+
+// findingsBeforeClosing judges what grew, when nobody said at which sample the load had
+// ended: what grew until one of the last ones is found.
+func (h *history) findingsBeforeClosing() (found []Finding) {
+	for n := len(h.times); n > 0 && n >= len(h.times)-closing; n-- {
+		for _, f := range h.until(n).findings() {
+			if !slices.ContainsFunc(found, func(g Finding) bool { return g.Kind == f.Kind && g.Where == f.Where }) {
+				found = append(found, f)
+			}
+		}
+	}
+	return found
+}
+
 // findings judges what grows.
 func (h *history) findings() (found []Finding) {
 	found = append(found, h.growingGoroutines()...)

@@ -3,6 +3,7 @@ package cases_test
 import (
 	"context"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,48 +23,51 @@ func quick(name string, cured bool) spec {
 		Load: cases.Load{Rate: 250},
 		For:  20 * time.Second,
 		Options: leak.Options{
-			Interval: 20 * time.Millisecond, Warmup: 200 * time.Millisecond, Grace: 5 * time.Second,
+			Interval: 20 * time.Millisecond, Warmup: 200 * time.Millisecond, Grace: time.Millisecond,
 			Goroutines: 24, Heap: 256 << 10, Descriptors: 24, ProfileRate: 512,
 		},
 	}
 	if cured {
-		s.For = time.Second
+		s.For, s.Options.Grace = time.Second, 5*time.Second
 	}
 	return s
 }
 
-// skipUnwatched skips cases of descriptors where they cannot be read.
-func skipUnwatched(t *testing.T, c cases.Case) {
-	if c.Kind == leak.Descriptor && runtime.GOOS != "linux" {
-		t.Skip("descriptors are watched on Linux only")
+// watchable are the cases that can be found on this platform: descriptors are watched
+// on Linux only.
+func watchable() (all []cases.Case) {
+	return slices.DeleteFunc(cases.All(), func(c cases.Case) bool { return c.Kind == leak.Descriptor && runtime.GOOS != "linux" })
+}
+
+// quickly runs all cases and gives each outcome to a test of its own.
+func quickly(t *testing.T, cured bool, judge func(t *testing.T, c cases.Case, o outcome)) {
+	all := watchable()
+	specs, outcomes, errs := make([]spec, len(all)), make([]outcome, len(all)), make([]error, len(all))
+	for i, c := range all {
+		specs[i] = quick(c.Name, cured)
+	}
+	inProcesses(t, 6, specs, func(i int, o outcome, err error) { outcomes[i], errs[i] = o, err })
+	for i, c := range all {
+		t.Run(c.Name, func(t *testing.T) {
+			require.NoError(t, errs[i])
+			judge(t, c, outcomes[i])
+		})
 	}
 }
 
 func TestEveryLeakIsFoundAndNamed(t *testing.T) {
-	for _, c := range cases.All() {
-		t.Run(c.Name, func(t *testing.T) {
-			skipUnwatched(t, c)
-			t.Parallel()
-			o, err := inProcess(t, quick(c.Name, false))
-			require.NoError(t, err)
-			assert.True(t, o.Right, "want a %s leak at %q, found %q after %d requests:\n%s", c.Kind, c.Where, o.Found, o.Done, o.Report)
-			t.Logf("after %v and %d requests: %s", o.After, o.Done, o.Report)
-		})
-	}
+	quickly(t, false, func(t *testing.T, c cases.Case, o outcome) {
+		assert.True(t, o.Right, "want a %s leak at %q, found %q after %d requests:\n%s", c.Kind, c.Where, o.Found, o.Done, o.Report)
+		t.Logf("after %v and %d requests: %s", o.After, o.Done, o.Report)
+	})
 }
 
 func TestNoCureIsTakenForALeak(t *testing.T) {
-	for _, c := range cases.All() {
-		t.Run(c.Name, func(t *testing.T) {
-			skipUnwatched(t, c)
-			t.Parallel()
-			o, err := inProcess(t, quick(c.Name, true))
-			require.NoError(t, err)
-			assert.Empty(t, o.Found, "%d requests:\n%s", o.Done, o.Report)
-			assert.Empty(t, o.Short, "silence of too few samples says nothing")
-			assert.Greater(t, o.Done, 50, "silence without load says nothing")
-		})
-	}
+	quickly(t, true, func(t *testing.T, c cases.Case, o outcome) {
+		assert.Empty(t, o.Found, "%d requests:\n%s", o.Done, o.Report)
+		assert.Empty(t, o.Short, "silence of too few samples says nothing")
+		assert.Greater(t, o.Done, 50, "silence without load says nothing")
+	})
 }
 
 func TestCasesAreDistinctAndToldApartByTheirNames(t *testing.T) {

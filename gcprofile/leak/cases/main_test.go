@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,6 +112,7 @@ func run(ctx context.Context, s spec) (outcome, error) {
 			}
 		}
 	}
+	d.EndLoad()
 	if err = errors.Join(err, component.Close()); err != nil {
 		return o, fmt.Errorf("%s: %w", s.Case, err)
 	}
@@ -130,6 +132,26 @@ func inProcess(t testing.TB, s spec) (o outcome, err error) {
 	defer cancel()
 	err = child.Call(ctx, "run", s, &o)
 	return o, errors.Join(err, child.Kill())
+}
+
+// inProcesses runs cases in processes of their own, some at a time. Each waits most of
+// its time, so there may be more than there are CPUs.
+func inProcesses(t testing.TB, atOnce int, all []spec, done func(i int, o outcome, err error)) {
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(atOnce, len(all)) {
+		wg.Go(func() {
+			for i := range next {
+				o, err := inProcess(t, all[i])
+				done(i, o, err)
+			}
+		})
+	}
+	for i := range all {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
 }
 
 // testLog is the log of a child.
