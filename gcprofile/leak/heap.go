@@ -3,6 +3,7 @@ package leak
 import (
 	"math"
 	"reflect"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -127,6 +128,8 @@ func siteOf(stack []Frame) *site {
 	// How memory is allocated says nothing, unless the runtime itself wants it.
 	if i := slices.IndexFunc(stack, func(f Frame) bool { return !strings.HasPrefix(f.Func, "runtime.") }); i >= 0 {
 		stack = stack[i:]
+	} else if i := slices.IndexFunc(stack, func(f Frame) bool { return !allocator.MatchString(f.Func) }); i >= 0 {
+		stack = stack[i:]
 	}
 	for _, f := range stack {
 		s.own = s.own || strings.HasPrefix(f.Func, ownType)
@@ -154,6 +157,9 @@ func siteOf(stack []Frame) *site {
 	}
 	return s
 }
+
+// allocator matches the functions of the runtime that any allocation goes through.
+var allocator = regexp.MustCompile(`^runtime\.(malloc|new(object|array)$|makeslice|growslice|systemstack|persistentalloc)`)
 
 // ownType begins the names of all that the detector does while it samples.
 var ownType = func() string {

@@ -31,7 +31,7 @@ func (d *Detector) leftovers(found []Finding) []Finding {
 }
 
 // named finds the goroutines in goleak's text.
-var named = regexp.MustCompile(`(?m)^\[?Goroutine (\d+) in state `)
+var named = regexp.MustCompile(`(?m)^[\[ ]?Goroutine (\d+) in state `)
 
 // leftGoroutines adds those that goleak named.
 func (d *Detector) leftGoroutines(found []Finding, text string) []Finding {

@@ -97,16 +97,37 @@ func grows(times, values []float64, floor float64) (Trend, bool) {
 
 // growsNow is one verdict.
 func growsNow(times, values []float64, floor float64) bool {
-	t := fit(times, values)
-	if !(t.Lo > 0) || t.Slope*t.Over.Seconds() < floor {
-		return false
-	}
 	// What fills up levels off: of an exponential approach of more than 3 time
 	// constants, the last step between thirds is less than a third of the first one.
 	n := len(values)
 	third := n / 3
-	first, middle, last := t.From, median(values[third:n-third]), t.To
-	return middle >= first && last-middle >= (middle-first)/3 && last-first >= floor/2
+	first, middle, last := median(values[:third]), median(values[third:n-third]), median(values[n-third:])
+	if last-first < floor/2 || middle < first || last-middle < (middle-first)/3 || last <= middle {
+		return false
+	}
+	t := fit(times, values)
+	growth := t.Slope * t.Over.Seconds()
+	// The interval takes samples for independent. Those of a process that wanders are
+	// not, so the growth has also to stand out of the scatter about it.
+	return t.Lo > 0 && growth >= floor && growth >= outstanding*t.scatter(times, values)
+}
+
+// outstanding is how many standard deviations of the scatter a growth has to reach.
+const outstanding = 4
+
+// scatter is the standard deviation of values about the trend, from the median of the
+// absolute ones, which few outliers do not move.
+func (t Trend) scatter(times, values []float64) float64 {
+	const normal = 1.4826 // the standard deviation is so many medians, of normal ones
+	off := make([]float64, len(values))
+	for i, v := range values {
+		off[i] = v - t.Slope*times[i]
+	}
+	middle := median(off)
+	for i := range off {
+		off[i] = math.Abs(off[i] - middle)
+	}
+	return normal * median(off)
 }
 
 func median(values []float64) float64 {
