@@ -26,7 +26,8 @@ type Detector struct {
 	known   goleak.Option // goroutines from before
 	rate    int           // of the memory profile, before
 	heap    heapReader
-	first   map[string]int // descriptors by target, before
+	first   map[string]int  // descriptors by target, before
+	lost    map[uint64]bool // goroutines that had leaked before
 	method  []string
 
 	stop    chan struct{} // sampling
@@ -52,8 +53,8 @@ func Start(o Options) (*Detector, error) {
 	}
 	d := &Detector{
 		options: o, started: time.Now(), known: goleak.IgnoreCurrent(), rate: runtime.MemProfileRate,
-		heap:    heapReader{rate: o.ProfileRate, sites: map[[32]uintptr]*site{}, places: map[string]*site{}},
-		history: newHistory(o), stop: make(chan struct{}), stopped: make(chan struct{}),
+		heap: heapReader{rate: o.ProfileRate, sites: map[[32]uintptr]*site{}, places: map[string]*site{}},
+		lost: map[uint64]bool{}, history: newHistory(o), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	d.end = sync.OnceFunc(func() {
 		close(d.stop)
@@ -87,10 +88,19 @@ func Start(o Options) (*Detector, error) {
 func (d *Detector) sampleFirst() error {
 	d.heap.read()
 	text, err := dump()
-	if err == nil && len(parseDump(text)) == 0 {
-		err = errors.New("leak: the stacks of goroutines are in a form that is not known (this toolchain is too new or too old)")
+	if err != nil {
+		return err
 	}
-	return err
+	all := parseDump(text)
+	if len(all) == 0 {
+		return errors.New("leak: the stacks of goroutines are in a form that is not known (this toolchain is too new or too old)")
+	}
+	for _, g := range all {
+		if g.leaked {
+			d.lost[g.id] = true
+		}
+	}
+	return nil
 }
 
 // run samples until it is stopped.
@@ -137,9 +147,13 @@ func (d *Detector) goroutines() ([]goroutine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(parseDump(text), func(g goroutine) bool {
+	all := slices.DeleteFunc(parseDump(text), func(g goroutine) bool {
 		return len(g.stack) > 0 && g.stack[len(g.stack)-1].Func == ownType+"run"
-	}), nil
+	})
+	for i := range all {
+		all[i].leaked = all[i].leaked && !d.lost[all[i].id]
+	}
+	return all, nil
 }
 
 // Findings is what grows by the samples so far, and is empty before there are a dozen.

@@ -31,4 +31,10 @@ func TestTheRuntimesProfileProvesOneGoroutineThatNothingCanWake(t *testing.T) {
 	assert.Equal(t, 1, found[0].Proven)
 	assert.Contains(t, found[0].Where, "leak.abandons.func1")
 	assert.Contains(t, d.Stop().Method, "the runtime's goroutine leak profile")
+
+	d, err = Start(often)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return d.Samples() > 2 }, waitFor, poll)
+	assert.Empty(t, d.Findings(), "it had leaked before")
+	d.Stop()
 }

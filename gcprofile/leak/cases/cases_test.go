@@ -18,8 +18,8 @@ import (
 // that looks often.
 func quick(name string, cured bool) spec {
 	s := spec{
-		Case: name, Cured: cured,
-		Size: cases.Size{Payload: 64 << 10, Idle: 40 * time.Millisecond},
+		Case: name, Cured: cured, Found: !cured,
+		Size: cases.Size{Payload: 64 << 10, Idle: 60 * time.Millisecond},
 		Load: cases.Load{Rate: 250},
 		For:  20 * time.Second,
 		Options: leak.Options{
@@ -28,7 +28,7 @@ func quick(name string, cured bool) spec {
 		},
 	}
 	if cured {
-		s.For, s.Options.Grace = time.Second, 5*time.Second
+		s.Samples, s.Options.Grace = 30, 5*time.Second
 	}
 	return s
 }
@@ -66,7 +66,7 @@ func TestNoCureIsTakenForALeak(t *testing.T) {
 	quickly(t, true, func(t *testing.T, c cases.Case, o outcome) {
 		assert.Empty(t, o.Found, "%d requests:\n%s", o.Done, o.Report)
 		assert.Empty(t, o.Short, "silence of too few samples says nothing")
-		assert.Greater(t, o.Done, 50, "silence without load says nothing")
+		assert.GreaterOrEqual(t, o.Done, 30, "silence without load says nothing")
 	})
 }
 

@@ -28,7 +28,9 @@ type spec struct {
 	Cured   bool
 	Size    cases.Size
 	Load    cases.Load
-	For     time.Duration // of the load; that of the leaking version ends when it is found
+	For     time.Duration // of the load
+	Found   bool          // the load ends when the leak is found
+	Samples int           // and it ends after so many samples, if this is not 0
 	Options leak.Options
 }
 
@@ -38,6 +40,7 @@ type outcome struct {
 	Right  bool          // what the case says is among them
 	After  time.Duration // from the start of the load to that
 	Done   int           // requests
+	Held   bool          // it was still found in the end
 	Report string
 	Short  string // why trends could not be judged, if so
 }
@@ -89,13 +92,17 @@ func run(ctx context.Context, s spec) (outcome, error) {
 	}()
 	seen := map[string]bool{}
 	note := func(found []leak.Finding) {
+		o.Held = false
 		for _, f := range found {
 			if key := string(f.Kind) + ": " + f.Where; !seen[key] {
 				seen[key] = true
 				o.Found = append(o.Found, key)
 			}
-			if !o.Right && f.Kind == c.Kind && strings.Contains(f.Where, c.Where) {
-				o.Right, o.After = true, time.Since(began)
+			if f.Kind == c.Kind && strings.Contains(f.Where, c.Where) {
+				if !o.Right {
+					o.Right, o.After = true, time.Since(began)
+				}
+				o.Held = true
 			}
 		}
 	}
@@ -107,7 +114,7 @@ func run(ctx context.Context, s spec) (outcome, error) {
 			running = false
 		case <-look.C:
 			note(d.Findings())
-			if o.Right && !s.Cured {
+			if o.Right && s.Found || s.Samples > 0 && d.Samples() >= s.Samples {
 				stop()
 			}
 		}
