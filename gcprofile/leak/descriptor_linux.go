@@ -42,7 +42,7 @@ func descriptors() ([]descriptor, error) {
 		if err != nil {
 			return nil, fmt.Errorf("leak: descriptor %d: %w", n, err)
 		}
-		d := descriptor{number: n, target: targetOf(to), exact: to}
+		d := descriptor{target: targetOf(to), exact: to}
 		var e socket
 		if strings.HasPrefix(to, "socket:") {
 			e = socketOf(n)

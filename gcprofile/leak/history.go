@@ -19,7 +19,6 @@ type reading struct {
 
 // descriptor is an open one.
 type descriptor struct {
-	number int
 	target string // what descriptors are counted by
 	exact  string // what this one leads to
 }

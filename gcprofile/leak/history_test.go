@@ -86,7 +86,7 @@ func TestHistoryNamesTargetsAndWhoMayHaveOpenedThem(t *testing.T) {
 	opener := &site{where: "app.open (app.go:9) by os.Open", opens: true}
 	h := filledHistory(t, Options{}, 20, func(i int) (r reading) {
 		for k := range 2 * i {
-			r.descriptors = append(r.descriptors, descriptor{number: k, target: "file /data/part-#", exact: fmt.Sprintf("/data/part-%d", k)})
+			r.descriptors = append(r.descriptors, descriptor{target: "file /data/part-#", exact: fmt.Sprintf("/data/part-%d", k)})
 		}
 		r.descriptors = append(r.descriptors, descriptor{target: "pipe", exact: "pipe:[7]"})
 		r.grown = map[*site]inUse{opener: {float64(2 * i), float64(400 * i)}}

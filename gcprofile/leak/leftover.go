@@ -1,51 +1,17 @@
 package leak
 
 import (
-	"regexp"
 	"slices"
-	"strconv"
 	"time"
-
-	"go.uber.org/goleak"
 )
 
 // leftovers adds what there is more of than before the load, when its grace is over.
-func (d *Detector) leftovers(found []Finding) []Finding {
+func (d *Detector) leftovers(found []Finding) ([]Finding, error) {
 	end := time.Now().Add(d.options.Grace)
-	// goleak knows which goroutines belong to the runtime and to package testing, and
-	// waits for some 0.4 s for others to end.
-	err := goleak.Find(d.known)
-	for err != nil && time.Now().Before(end) {
-		err = goleak.Find(d.known)
-	}
+	all, err := d.source.left(d.options.Grace)
 	if err != nil {
-		found = d.leftGoroutines(found, err.Error())
+		return found, err
 	}
-	for {
-		more := d.leftDescriptors()
-		if len(more) == 0 || !time.Now().Before(end) {
-			return d.merge(found, more)
-		}
-		time.Sleep(min(10*time.Millisecond, time.Until(end)))
-	}
-}
-
-// named finds the goroutines in goleak's text.
-var named = regexp.MustCompile(`(?m)^[\[ ]?Goroutine (\d+) in state `)
-
-// leftGoroutines adds those that goleak named.
-func (d *Detector) leftGoroutines(found []Finding, text string) []Finding {
-	ids := map[uint64]bool{}
-	for _, m := range named.FindAllStringSubmatch(text, -1) {
-		if id, err := strconv.ParseUint(m[1], 10, 64); err == nil {
-			ids[id] = true
-		}
-	}
-	all, err := d.goroutines()
-	if err != nil {
-		return found
-	}
-	all = slices.DeleteFunc(all, func(g goroutine) bool { return !ids[g.id] })
 	var more []Finding
 	for name, g := range groups(all) {
 		if g.count >= d.options.Goroutines || g.leaked > 0 {
@@ -54,12 +20,19 @@ func (d *Detector) leftGoroutines(found []Finding, text string) []Finding {
 			})
 		}
 	}
-	return d.merge(found, sorted(more))
+	found = d.merge(found, sorted(more))
+	for {
+		more := d.leftDescriptors()
+		if len(more) == 0 || !time.Now().Before(end) {
+			return d.merge(found, more), nil
+		}
+		time.Sleep(min(10*time.Millisecond, time.Until(end)))
+	}
 }
 
 // leftDescriptors are targets that have more than before.
 func (d *Detector) leftDescriptors() (more []Finding) {
-	open, err := descriptors()
+	open, err := d.source.descriptors()
 	if err != nil {
 		return nil
 	}
