@@ -29,7 +29,7 @@
 //
 // The test fails with each leak's origin and stack. Outside of tests, [Start] gives a
 // [Detector] whose Findings can be asked for while the load runs, and whose Stop gives a
-// [Report].
+// [Report]. [StartRemote] watches another process that serves net/http/pprof, by less.
 //
 // What to know:
 //
@@ -38,7 +38,7 @@
 //   - What fills up looks like a leak until it is full. Warm it up: Options.Warmup.
 //   - The load has to be steady. A load that rises makes everything grow.
 //   - Go does not record the types of what lives, but where it was allocated.
-//   - It watches the process that it is in, so a client in the same process counts.
+//   - All of the process is watched, so a client in the same process counts.
 //   - It costs: a collection and all stacks per sample, and a finer memory profile. Do
 //     not measure speed beside it.
 package leak

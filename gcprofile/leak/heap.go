@@ -66,21 +66,24 @@ func (h *heapReader) read() (live float64, grown map[*site]inUse) {
 	}
 	if h.base == nil {
 		h.base = now
-		return live, map[*site]inUse{}
 	}
-	grown = map[*site]inUse{}
+	return live, growth(h.base, now, h.rate)
+}
+
+// growth is by how much more each site has now than before.
+func growth(before, now map[*site]inUse, rate int) map[*site]inUse {
+	grown := map[*site]inUse{}
 	for s, u := range now {
-		b := h.base[s]
-		objects, bytes := u.objects-b.objects, u.bytes-b.bytes
-		scale := unsampled(u, h.rate)
-		grown[s] = inUse{objects * scale, bytes * scale}
+		b := before[s]
+		scale := unsampled(u, rate)
+		grown[s] = inUse{(u.objects - b.objects) * scale, (u.bytes - b.bytes) * scale}
 	}
-	for s, b := range h.base {
+	for s, b := range before {
 		if _, ok := now[s]; !ok {
 			grown[s] = inUse{-b.objects, -b.bytes}
 		}
 	}
-	return live, grown
+	return grown
 }
 
 // unsampled is by what to multiply records to estimate all allocations: one of s bytes

@@ -42,7 +42,7 @@ func TestProofLeaks(t *testing.T) {
 		name  string
 		cured bool
 	}
-	rate := leakRequests / (0.95 * leakLoad.Seconds()) // all are made within the load
+	rate := leakRequests / (0.8 * leakLoad.Seconds()) // all are made within the load, also where the host is held up
 	var specs []spec
 	for round := range *leakRounds {
 		for _, c := range all {
