@@ -112,8 +112,7 @@ type Load struct {
 const behind = 100 * time.Millisecond
 
 // Drive makes requests at times fixed beforehand until ctx ends or all are made, and
-// returns how many. It then waits for ctx to end, as a server does whose clients are
-// gone.
+// returns how many.
 func Drive(ctx context.Context, c Component, l Load) (done int, err error) {
 	if !(l.Rate > 0) || l.Most < 0 {
 		return 0, fmt.Errorf("load: rate %v/s, at most %d requests (use a rate above 0, and 0 or more requests)", l.Rate, l.Most)
@@ -141,6 +140,5 @@ func Drive(ctx context.Context, c Component, l Load) (done int, err error) {
 		}
 		timer.Reset(time.Until(due))
 	}
-	<-ctx.Done()
 	return done, nil
 }
