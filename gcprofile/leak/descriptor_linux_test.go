@@ -78,3 +78,22 @@ func TestTargetsLoseOnlyWhatTellsEqualOnesApart(t *testing.T) {
 		assert.Equal(t, want, targetOf(to), to)
 	}
 }
+
+func TestWatchFindsDescriptorsThatWereLeftOpen(t *testing.T) {
+	var r recorder
+	d := Watch(&r, often)
+	var open []*os.File
+	for range 10 {
+		in, out, err := os.Pipe()
+		require.NoError(t, err)
+		open = append(open, in, out)
+	}
+	require.Eventually(t, func() bool { return d.Samples() > 20 }, waitFor, poll)
+	r.end()
+	for _, f := range open {
+		require.NoError(t, f.Close())
+	}
+	require.Len(t, r.errors, 1)
+	assert.Contains(t, r.errors[0], "descriptor leak: pipe, pipe:[")
+	assert.Contains(t, r.errors[0], "20 left behind")
+}
