@@ -98,15 +98,14 @@ Written by `+"`make proof-leaks`"+` on %s: %s, %s/%s, %d CPUs (%s), %s;
 
 Each case of `+"`gcprofile/leak/cases`"+` and its cure ran %d times under %v of load, each
 run in a process of its own, %d of them at a time in shuffled order, %v in all. The
-load is open loop, %.1f requests a second. The detector had its default
-options: a sample each 500 ms after a warm-up of 2 s, the least growth reported 8
+load is open loop, %.1f requests a second. The detector had its default options: a sample each 500 ms after a warm-up of 2 s, the least growth reported 8
 goroutines, 1 MiB or 8 descriptors. It was asked after each sample.
 
 A leak is found when a finding of its kind names its place; the time is from the start
-of the load, and the run ends then, but for the first one of each case, which goes
-on to all %d requests and has to name it in the end, too. A cured version is silent if there was no finding of
-any kind at any time, nor anything left behind in the end. The payloads that summaries
-are made of have 1 MiB.
+of the load, and the run ends then, but for the first one of each case, which goes on to
+all %d requests and has to name it in the end, too. A cured version is silent if there
+was no finding of any kind at any time, nor anything left behind in the end. The
+payloads that summaries are made of have 1 MiB.
 
 | case | what leaks | found as | found | time, median | most | cure | silent |
 |---|---|---|--:|--:|--:|---|--:|
