@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testenv.Main(nil, load.Role(), holdingRole)
+	testenv.Main(nil, load.Role(), holdingRole, serviceRole, askingRole)
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
