@@ -2,10 +2,10 @@ package cache_test
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -137,5 +137,40 @@ func BenchmarkMemory(b *testing.B) {
 			})
 		}
 	}
-	runtime.GC()
+}
+
+// A sweep of 100,000 entries, of which none or all have expired. An operation is a
+// whole sweep; others wait for a hundredth of it at most.
+func BenchmarkSweep(b *testing.B) {
+	for _, expired := range []string{"none", "all"} {
+		b.Run("expired="+expired+"/entries=100000", func(b *testing.B) {
+			w := newWatch()
+			c, err := cache.New(cache.Config[uint64, uint64]{
+				MaxBytes: 100_000, TTL: time.Minute, SweepEvery: cache.NoLimit, Now: w.now, Cost: func(_, _ uint64) int64 { return 1 },
+			})
+			require.NoError(b, err)
+			defer c.Close()
+			fill := func() {
+				for k := range uint64(100_000) {
+					_ = c.Set(k, k)
+				}
+			}
+			fill()
+			want := 0
+			if expired == "all" {
+				want = 100_000
+			}
+			for range b.N {
+				if want > 0 {
+					b.StopTimer()
+					fill()
+					w.pass(time.Minute)
+					b.StartTimer()
+				}
+				if n := c.Sweep(); n != want {
+					b.Fatalf("%d entries were removed, %d have expired", n, want)
+				}
+			}
+		})
+	}
 }

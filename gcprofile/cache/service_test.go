@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
@@ -97,10 +98,12 @@ func startService(ctx context.Context, s serviceSpec, t testing.TB) (*service, e
 	if err != nil {
 		return nil, errors.Join(err, child.Kill())
 	}
-	return &service{child, load.Plan{
-		Targets: []load.Target{target}, CPUs: place.Generator,
-		ServerCPU: func() (time.Duration, error) { return ptree.CPUTime(child.PID()) }, ServerCPUs: max(1, len(place.Server)),
-	}}, nil
+	plan := load.Plan{Targets: []load.Target{target}, CPUs: place.Generator}
+	if runtime.GOOS == "linux" {
+		plan.ServerCPU = func() (time.Duration, error) { return ptree.CPUTime(child.PID()) }
+		plan.ServerCPUs = max(1, len(place.Server))
+	}
+	return &service{child, plan}, nil
 }
 
 func (s *service) stats(ctx context.Context) (st front.Stats, err error) {
