@@ -182,7 +182,7 @@ Medians over the blocks in which the generator was not the limit, and their rang
 | trace | cache | hits | p50 | p99 | server CPU/request | valid blocks |
 |---|---|---|---|---|---|---|
 `, s.Delay, s.AtOnce, benchRate, *proofBlocks, *proofBlock, s.Warm)
-	for _, trace := range []string{"zipf", "mixed"} {
+	for _, trace := range serviceTraces {
 		hits, p50, p99, cpu := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
 		for block := range *proofBlocks {
 			for i := range quietCaches {

@@ -2,8 +2,8 @@ package cache
 
 import "time"
 
-// sweepBatch is how many places a sweep looks at before it lets others have the cache:
-// some tens of µs.
+// sweepBatch is how many places a sweep looks at before it lets others have the cache: a
+// few µs where nothing has expired, 0.1 ms where all has (BenchmarkSweep).
 const sweepBatch = 1024
 
 // Sweep removes all entries that had expired when it was called, and returns how many
