@@ -1,0 +1,23 @@
+package cache_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"netbench/load"
+	"netbench/testenv"
+)
+
+func TestMain(m *testing.M) {
+	testenv.Main(nil, load.Role(), holdingRole, serviceRole, askingRole)
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
