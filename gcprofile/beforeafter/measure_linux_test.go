@@ -32,7 +32,7 @@ func TestMeasureSetsBothServicesSideBySide(t *testing.T) {
 	before := descriptors(t)
 	var said []string
 	r, err := Measure(t.Context(), Options{
-		Products: 2000, Rate: 300, Rounds: 2, Block: 700 * time.Millisecond, Warmup: 100 * time.Millisecond,
+		Products: 2000, Rate: 200, Rounds: 2, Block: 700 * time.Millisecond, Warmup: 100 * time.Millisecond,
 		Progress: func(line string) { said = append(said, line) },
 	}, place)
 	require.NoError(t, err)
@@ -42,7 +42,7 @@ func TestMeasureSetsBothServicesSideBySide(t *testing.T) {
 	assert.Greater(t, allocs.Naive.Mean, 250.0)
 	assert.Less(t, allocs.Ratio.Mean, 0.5, "with a few hundred requests, what the process does beside them is in it")
 	for _, b := range r.Blocks {
-		assert.Greater(t, b.Requests, int64(100))
+		assert.Greater(t, b.Requests, int64(50))
 		assert.Positive(t, b.Runtime.PeakHeap)
 		assert.GreaterOrEqual(t, b.Runtime.PeakHeap, b.Runtime.LiveHeap/2)
 		require.NotNil(t, b.Runtime.PeakRSS)
@@ -109,7 +109,7 @@ func TestAReadingCountsWholeCycles(t *testing.T) {
 	}
 	require.Positive(t, r.Collections)
 	assert.Positive(t, r.Cycles)
-	assert.LessOrEqual(t, r.Cycles, r.Elapsed)
+	assert.LessOrEqual(t, r.Cycles, r.Elapsed+time.Second, "the first collection ends before the counters are read")
 	assert.EqualValues(t, 2*r.Collections, pauses, "two in each")
 	assert.Positive(t, r.PauseTotal)
 	assert.Positive(t, r.BusyCPU)

@@ -148,11 +148,15 @@ func memoryLimit(text string) int64 {
 	return 0
 }
 
+// grace is how long replies are waited for when a block is over. What is late then is
+// late by the server's fault, and shows as latency; it need not end the round.
+const grace = 10 * time.Second
+
 // plan is how a server of an address is driven.
 func (o Options) plan(target load.Target, body []byte) load.Plan {
 	return load.Plan{
 		Targets: []load.Target{target}, Conns: o.Conns,
 		Method: "POST", Header: map[string][]string{"Content-Type": {"application/json"}}, Body: body,
-		Arrivals: load.Poisson, Seed: o.Seed,
+		Arrivals: load.Poisson, Seed: o.Seed, Grace: grace,
 	}
 }

@@ -15,7 +15,7 @@ import (
 func beforeAfterCommand() Command {
 	return Command{
 		Name:  "beforeafter",
-		Short: "compare a service before and after tuning: garbage, collections, latency",
+		Short: "compare a service before and after caring about allocations",
 		Long: `One service that takes orders in JSON over HTTP is there twice: as it is written when
 nobody measures (maps, concatenation, fmt, a live set full of pointers, the collector
 as it comes), and with buffers that are used again, a live set without pointers and a
