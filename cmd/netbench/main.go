@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"netbench/cmd/netbench/internal/cli"
+	"netbench/gcprofile/beforeafter"
 	"netbench/internal/leftover"
 	"netbench/load"
 	"netbench/testenv"
@@ -20,7 +21,7 @@ import (
 
 func main() {
 	// A child that this binary starts of itself goes no further than this.
-	testenv.Main(cli.Models(), append(containers.Use(), load.Role())...)
+	testenv.Main(cli.Models(), append(containers.Use(), load.Role(), beforeafter.Role())...)
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

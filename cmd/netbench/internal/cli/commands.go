@@ -11,6 +11,7 @@ func commands() []Command {
 		raceCommand(),
 		poolCommand(),
 		filesCommand(),
+		beforeAfterCommand(),
 		gateCommand(),
 		selftestCommand(),
 		bisectCommand(),

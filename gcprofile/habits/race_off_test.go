@@ -1,0 +1,5 @@
+//go:build !race
+
+package habits
+
+const raceDetector = false
