@@ -24,7 +24,7 @@ type Plan[S any] struct {
 	Now   func() time.Time // nil for time.Now
 
 	// Pair gets two consecutive samples and when they were taken. The next sample
-	// waits for it, and so does Stop, which it must not call.
+	// waits for it, and so does Stop, which it must not call. nil for nothing.
 	Pair func(before, now S, from, to time.Time)
 
 	// End is called when no Pair follows any more; nil for nothing.
@@ -47,8 +47,11 @@ func Start[S any](ctx context.Context, p Plan[S]) (*Loop[S], error) {
 	if p.Every < Least {
 		return nil, fmt.Errorf("a sample every %v: at least %v is needed", p.Every, Least)
 	}
-	if p.Read == nil || p.Pair == nil {
-		return nil, errors.New("sampling: Read and Pair are both needed")
+	if p.Read == nil {
+		return nil, errors.New("sampling: Read is needed")
+	}
+	if p.Pair == nil {
+		p.Pair = func(S, S, time.Time, time.Time) {}
 	}
 	if p.Now == nil {
 		p.Now = time.Now

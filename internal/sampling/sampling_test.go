@@ -51,7 +51,7 @@ func TestSamplingEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		l, err := sampling.Start(ctx, sampling.Plan[int]{
-			Every: time.Second, Read: func() int { return 0 }, Pair: func(int, int, time.Time, time.Time) {},
+			Every: time.Second, Read: func() int { return 0 },
 		})
 		require.NoError(t, err)
 		cancel()
@@ -69,5 +69,5 @@ func TestSamplingRefusesWhatItCannotDo(t *testing.T) {
 	_, err := sampling.Start(t.Context(), sampling.Plan[int]{Every: time.Microsecond})
 	assert.ErrorContains(t, err, "at least 1ms")
 	_, err = sampling.Start(t.Context(), sampling.Plan[int]{Every: time.Second})
-	assert.ErrorContains(t, err, "both needed")
+	assert.ErrorContains(t, err, "Read is needed")
 }
