@@ -14,6 +14,8 @@ func commands() []Command {
 		gateCommand(),
 		selftestCommand(),
 		bisectCommand(),
+		profileCommand(),
+		pgoCommand(),
 		calibrateCommand(),
 		recordCommand(),
 		compareCommand(),
