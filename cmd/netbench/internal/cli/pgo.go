@@ -23,7 +23,7 @@ func pgoCommand() Command {
 profile that is given (go build -pgo), and drives both in turn, as netbench gate does:
 rounds of short slices with fresh processes of both. It prints, for each row, the CPU
 time that the server needs for a request in both builds and the change with its
-interval.
+interval. The guided build compiles all packages anew, which takes minutes.
 
 The profile is one that netbench profile took, or any CPU profile of this program. A
 row that was not profiled tells what the build is worth to other loads.
