@@ -27,25 +27,26 @@ func Tools() error {
 }
 
 // Top is the table of the n largest functions in a directory's profile of that kind, as
-// go tool pprof prints it. Of a trace it is where goroutines were when they had to wait
-// for a processor. Where goroutines wait they all are in the same functions of the
+// go tool pprof prints it. Of a trace it is where goroutines spent time in system
+// calls, which is most of what a server does and which has stacks: of a goroutine that
+// the network woke, the trace has none. Where goroutines wait they all are in the same functions of the
 // runtime, so kinds about waiting are sorted by what called these.
 func Top(ctx context.Context, dir string, k Kind, n int) (table string, err error) {
 	file := filepath.Join(dir, k.FileName())
 	if k == Trace {
-		waits, err := goTool(ctx, "trace", "-pprof=sched", file)
+		calls, err := goTool(ctx, "trace", "-pprof=syscall", file)
 		if err != nil {
 			return "", err
 		}
-		if len(waits) == 0 {
-			return "no goroutine waited for a processor", nil
+		if len(calls) == 0 {
+			return "no system calls", nil
 		}
 		f, err := os.CreateTemp("", "netbench-trace-*.pprof")
 		if err != nil {
 			return "", err
 		}
 		defer os.Remove(f.Name())
-		_, err = f.Write(waits)
+		_, err = f.Write(calls)
 		if err := errors.Join(err, f.Close()); err != nil {
 			return "", err
 		}
