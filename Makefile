@@ -14,7 +14,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers
+.PHONY: help build test test-race bench profile compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -36,6 +36,10 @@ test-race: ## run all tests under the race detector
 
 bench: build ## measure, print a table, keep the run in results/runs
 	@$(GO) test -v -run '^$$' -bench '$(BENCH)' -benchtime $(TIME) -count $(COUNT) -timeout 60m $(PKGS) | $(NETBENCH) record -dir $(RUNS)
+
+profile: BENCH = ^BenchmarkEcho/model=goroutine$$/conns=100$$/size=1024$$
+profile: build ## take a server's profiles under load, beside a run in results/runs: BENCH
+	@$(NETBENCH) profile -bench '$(BENCH)' -dir $(RUNS)
 
 compare: build ## set two runs side by side: OLD=file NEW=file, else the last two
 	@if [ "$(if $(OLD),1)" != "$(if $(NEW),1)" ]; then \

@@ -128,6 +128,44 @@ func BuildLayouts(ctx context.Context, dir string, n int, log func(line string))
 	return arms, remove, nil
 }
 
+// BuildPGO builds the working tree twice: without profile-guided optimization, and
+// with a CPU profile to guide it, which is the head. Remove is that of [Build].
+func BuildPGO(ctx context.Context, dir, profile string, log func(line string)) (off, guided Arm, remove func() error, err error) {
+	var made []func() error
+	remove = undo(&made)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, remove())
+		}
+	}()
+	if profile, err = filepath.Abs(profile); err != nil {
+		return off, guided, remove, err
+	}
+	f, err := os.Open(profile)
+	if err != nil {
+		return off, guided, remove, badInput("the profile cannot be read: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		return off, guided, remove, err
+	}
+	b := &builder{ctx: ctx, log: log, made: &made}
+	if err := b.open(dir); err != nil {
+		return off, guided, remove, err
+	}
+	b.pgo = "off"
+	if off, err = b.arm("pgo-off", "", "", ""); err != nil {
+		return off, guided, remove, err
+	}
+	b.pgo = profile
+	if guided, err = b.arm("pgo-on", "", "", ""); err != nil {
+		return off, guided, remove, err
+	}
+	if off.Hash == guided.Hash {
+		err = badInput("%s guides nothing: the program built with it is the same as without (give a CPU profile of this program)", profile)
+	}
+	return off, guided, remove, err
+}
+
 // undo returns what undoes, last first, all that is in made by then.
 func undo(made *[]func() error) func() error {
 	return func() error {
@@ -162,6 +200,7 @@ type builder struct {
 	top    string          // of the checkout
 	prefix string          // from there to the module
 	tmp    string
+	pgo    string // value of the flag -pgo; "" leaves it out
 }
 
 // open finds the checkout that dir is in.
@@ -297,6 +336,9 @@ func (b *builder) build(name, tree, link string) (string, error) {
 	args := []string{"build", "-trimpath", "-buildvcs=false"}
 	if link != "" {
 		args = append(args, "-ldflags="+link)
+	}
+	if b.pgo != "" {
+		args = append(args, "-pgo="+b.pgo)
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, buildTimeout)
 	defer cancel()

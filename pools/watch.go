@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"netbench/internal/sampling"
 )
 
 // An Alert is one rule broken within one interval between two samples.
@@ -41,64 +42,31 @@ type Watching[S any] struct {
 // A Monitor samples a pool's own statistics at an interval and judges each
 // sample against the one before: totals since the start would go on
 // complaining of a trouble that is over, and would hide a new one among old
-// good days.
-type Monitor[S any] struct {
-	stop context.CancelFunc
-	done chan struct{}
-
-	mu      sync.Mutex
-	last    S
-	samples int
-}
+// good days. Last is its newest sample, and how many were taken. Stop ends it, and
+// returns when an alert that is being told is told; a second Stop does nothing, and
+// Alert must not call it.
+type Monitor[S any] struct{ *sampling.Loop[S] }
 
 // Watch begins to sample at once and goes on until ctx ends or Stop. The
 // goroutine that it starts has ended when Stop returns.
 func Watch[S any](ctx context.Context, w Watching[S]) (*Monitor[S], error) {
-	if w.Every < time.Millisecond {
+	if w.Every < sampling.Least {
 		return nil, fmt.Errorf("watch a pool every %v: at least 1 ms is needed", w.Every)
 	}
 	if w.Read == nil || w.Judge == nil || w.Alert == nil {
 		return nil, errors.New("watch a pool: Read, Judge and Alert are all needed")
 	}
-	ctx, stop := context.WithCancel(ctx)
-	m := &Monitor[S]{stop: stop, done: make(chan struct{}), last: w.Read(), samples: 1}
-	go m.run(ctx, w)
-	return m, nil
-}
-
-func (m *Monitor[S]) run(ctx context.Context, w Watching[S]) {
-	defer close(m.done)
-	tick := time.NewTicker(w.Every)
-	defer tick.Stop()
-	before, since := m.last, time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now, at := w.Read(), time.Now()
-		m.mu.Lock()
-		m.last, m.samples = now, m.samples+1
-		m.mu.Unlock()
-		for _, alert := range w.Judge(before, now, at.Sub(since)) {
-			alert.Within, alert.At = at.Sub(since), at
-			w.Alert(alert)
-		}
-		before, since = now, at
+	loop, err := sampling.Start(ctx, sampling.Plan[S]{
+		Every: w.Every, Read: w.Read,
+		Pair: func(before, now S, from, to time.Time) {
+			for _, alert := range w.Judge(before, now, to.Sub(from)) {
+				alert.Within, alert.At = to.Sub(from), to
+				w.Alert(alert)
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
 	}
-}
-
-// Last is the newest sample, and how many were taken.
-func (m *Monitor[S]) Last() (S, int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.last, m.samples
-}
-
-// Stop ends the sampling, and returns when an alert that is being told is told. A
-// second Stop does nothing. Alert must not call it.
-func (m *Monitor[S]) Stop() {
-	m.stop()
-	<-m.done
+	return &Monitor[S]{loop}, nil
 }

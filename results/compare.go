@@ -37,13 +37,18 @@ type CompareOptions struct {
 // It does not judge. Two runs are two blocks of time, and a host changes between
 // them by more than most changes of a program are worth.
 //
-// The error is of the input: a run that is missing, foreign, newer or partial, a
-// service that was a stand-in in one run only, or a benchstat that cannot be found
+// The error is of the input: a run that is missing, foreign, newer, partial or was
+// profiled, a service that was a stand-in in one run only, or a benchstat that cannot be found
 // or run.
 func Compare(ctx context.Context, o CompareOptions) error {
 	before, after, err := o.runs()
 	if err != nil {
 		return err
+	}
+	for _, run := range []*Run{before, after} {
+		if err := run.Unprofiled(); err != nil {
+			return err
+		}
 	}
 	if err := sameServices(before, after); err != nil {
 		return err

@@ -51,15 +51,15 @@ func List(dir string) ([]Entry, error) {
 var ErrTooFew = errors.New("too few complete runs")
 
 // Latest reads the last n complete runs in dir, oldest first. Runs that are
-// partial, whether they say so or are found to be, are passed over; the error
-// tells how many there were.
+// partial, whether they say so or are found to be, and runs that were profiled are
+// passed over; the error tells how many there were.
 func Latest(dir string, n int) ([]*Run, error) {
 	entries, err := List(dir)
 	if err != nil {
 		return nil, err
 	}
 	var runs []*Run
-	unfit := 0
+	unfit, profiled := 0, 0
 	for i := len(entries) - 1; i >= 0 && len(runs) < n; i-- {
 		if entries[i].Partial {
 			unfit++
@@ -70,12 +70,19 @@ func Latest(dir string, n int) ([]*Run, error) {
 			unfit++
 			continue
 		}
+		if run.Profiled() != "" {
+			profiled++
+			continue
+		}
 		runs = append(runs, run)
 	}
 	if len(runs) < n {
 		also := ""
 		if unfit > 0 {
 			also = fmt.Sprintf(" and %d partial", unfit)
+		}
+		if profiled > 0 {
+			also += fmt.Sprintf(" and %d profiled", profiled)
 		}
 		return nil, fmt.Errorf("%s holds %d complete%s: %w, %d wanted (make bench makes one)",
 			strings.TrimSuffix(dir, "/"), len(runs), also, ErrTooFew, n)

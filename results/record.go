@@ -192,6 +192,9 @@ func (r *recorder) fact(kv KeyValue) {
 	}
 	r.known[key] = true
 	r.keep(r.w.Fact(kv))
+	if kv.Config && kv.Key == keyProfiled && kv.Value != "" {
+		r.note(Note{Kind: Warning, Text: "what follows was profiled (" + kv.Value + ") and is not comparable with other runs"})
+	}
 }
 
 // mostNotes bounds what a benchmark that logs without end can fill.

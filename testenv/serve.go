@@ -71,6 +71,7 @@ func serve(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error {
 		debug.FreeOSMemory()
 		return nil, nil
 	})
+	handleProfiles(ch, server)
 	ch.Handle(opShutdown, func(ctx context.Context, arg json.RawMessage) (any, error) {
 		var within time.Duration
 		if err := json.Unmarshal(arg, &within); err != nil {

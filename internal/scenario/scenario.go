@@ -70,6 +70,9 @@ func (s Scenario) Start(ctx context.Context) (*testenv.Server, load.Plan, error)
 		return nil, p, err
 	}
 	spec := s.Server
+	if spec.CPUProfile != "" {
+		return nil, p, fmt.Errorf("%s: its server would write a CPU profile while it is measured (leave out CPUProfile; netbench profile takes profiles)", s.Name)
+	}
 	if len(spec.CPUs) == 0 {
 		spec.CPUs = place.Server
 	}

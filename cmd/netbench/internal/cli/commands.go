@@ -15,6 +15,8 @@ func commands() []Command {
 		gateCommand(),
 		selftestCommand(),
 		bisectCommand(),
+		profileCommand(),
+		pgoCommand(),
 		calibrateCommand(),
 		recordCommand(),
 		compareCommand(),

@@ -21,8 +21,8 @@ one run: a difference that is not clearly larger may be noise.
 It shows and does not judge, as the host changes between two runs. It uses the
 benchstat that the module in the working directory pins, or one in PATH.
 
-Exit codes: 0 compared; 2 a file is missing, foreign or partial, or a service was
-a stand-in in one run and real in the other; 3 interrupted.`,
+Exit codes: 0 compared; 2 a file is missing, foreign, partial or of a profiled run,
+or a service was a stand-in in one run and real in the other; 3 interrupted.`,
 		Examples: []Example{
 			{"The last two runs:", "netbench compare"},
 			{"Two given runs:", "netbench compare results/baseline/a.txt results/runs/b.txt"},

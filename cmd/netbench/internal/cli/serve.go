@@ -42,12 +42,17 @@ Services: echo, frame (4-byte length, payload, echoed), line (ping, time, status
 and http (/plaintext, /echo, /bytes/N). A suffix makes them slower for an
 experiment: echo+spin=500 computes before each answer, echo+wait=1ms blocks.
 
+With -debug it also serves its own profiles, and with -slow it keeps the execution
+trace of the last seconds and writes it when a request was slow. Both cost time: do not
+publish figures of such a server.
+
 Exit codes: 0 served and drained; 1 the listener failed, or the server did not
 drain; 2 bad input; 3 interrupted while it started, which failed.`,
 		Examples: []Example{
 			{"An echo server for netbench load:", "netbench serve -addr 127.0.0.1:7000"},
 			{"A web server on a goroutine for each connection:", "netbench serve -model goroutine -service http -addr 127.0.0.1:8080"},
 			{"A process for each CPU, restarted if it dies:", "netbench serve -model prefork-goroutine -addr 127.0.0.1:7000"},
+			{"With its profiles at http://127.0.0.1:6060/debug/pprof/:", "netbench serve -addr 127.0.0.1:7000 -debug 127.0.0.1:6060"},
 			{"On a Unix socket:", "netbench serve -network unix -addr /tmp/echo.sock"},
 		},
 		Setup: func(flags *flag.FlagSet) Action {
@@ -68,6 +73,8 @@ drain; 2 bad input; 3 interrupted while it started, which failed.`,
 			flags.DurationVar(&c.IdleTimeout, "idle", models.DefaultIdleTimeout, "`time` after which a silent connection is closed, -1ns for never")
 			flags.IntVar(&c.MaxPending, "max-pending", models.DefaultMaxPending, "`bytes` that a peer who does not read may owe")
 			drain := flags.Duration("drain", 5*time.Second, "longest `time` for draining")
+			var debug serveDebug
+			debug.declare(flags)
 			return func(ctx context.Context, _ []string, s Streams) (int, error) {
 				factory, ok := Models()[*model]
 				if !ok {
@@ -86,7 +93,29 @@ drain; 2 bad input; 3 interrupted while it started, which failed.`,
 				if c.Network == "tcp6" && c.Address == models.DefaultAddress {
 					c.Address = ""
 				}
+				if err := debug.check(flags); err != nil {
+					return results.ExitBadInput, err
+				}
+				var landed func() error // ends the flight recorder
+				if c.Service, landed, err = debug.watch(c.Service, s.Err); err != nil {
+					return results.ExitBadInput, err
+				}
 				server, err := factory(c)
+				if err == nil {
+					if err = debug.fits(server, *model); err != nil {
+						err = errors.Join(err, server.Close())
+					}
+				}
+				var profiles string
+				var debugged func() error
+				if err == nil {
+					if profiles, debugged, err = debug.serve(); err != nil {
+						err = errors.Join(err, server.Close())
+					}
+				}
+				if err != nil {
+					err = errors.Join(err, landed())
+				}
 				if err != nil && ctx.Err() != nil {
 					return results.ExitUndecided, fmt.Errorf("interrupted while it started: %w", err)
 				}
@@ -94,7 +123,12 @@ drain; 2 bad input; 3 interrupted while it started, which failed.`,
 					return results.ExitBadInput, err
 				}
 				fmt.Fprintf(s.Out, "%s  (%s on %s; interrupt to stop)\n", serverURL(server, c.Service), c.Service.Name(), *model)
-				return serveUntil(ctx, server, *drain, s)
+				fmt.Fprint(s.Out, profiles)
+				exit, err := serveUntil(ctx, server, *drain, s)
+				if e := errors.Join(debugged(), landed()); e != nil {
+					return max(exit, results.ExitFailed), errors.Join(err, e)
+				}
+				return exit, err
 			}
 		},
 	}

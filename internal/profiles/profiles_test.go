@@ -1,0 +1,75 @@
+package profiles
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestARecordingLeavesAWholeFileOfEachKindAndTheRatesAsTheyWere(t *testing.T) {
+	dir := t.TempDir()
+	before := runtime.SetMutexProfileFraction(7)
+	defer runtime.SetMutexProfileFraction(before)
+	r, err := Begin(dir, Kinds)
+	require.NoError(t, err)
+	_, err = Begin(dir, []Kind{Heap})
+	assert.ErrorContains(t, err, "already")
+	contend()
+	require.NoError(t, r.End())
+	assert.ErrorContains(t, r.End(), "ended already")
+	assert.Equal(t, 7, runtime.SetMutexProfileFraction(-1))
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, len(Kinds), "nothing else")
+	for _, k := range Kinds {
+		info, err := os.Stat(filepath.Join(dir, k.FileName()))
+		require.NoError(t, err)
+		assert.Positive(t, info.Size(), k)
+	}
+
+	again, err := Begin(dir, []Kind{CPU, Trace})
+	require.NoError(t, err, "one may follow another")
+	require.NoError(t, again.End())
+}
+
+// contend makes goroutines wait for a lock.
+func contend() {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 1000 {
+				mu.Lock()
+				runtime.Gosched()
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestBeginSaysWhatIsWrongAndLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Begin(dir, nil)
+	assert.ErrorContains(t, err, "no kind")
+	_, err = Begin(dir, []Kind{CPU, "disk"})
+	assert.ErrorContains(t, err, `"disk" is unknown (known: cpu,heap,`)
+	_, err = Begin(filepath.Join(dir, "none"), []Kind{Mutex, CPU})
+	assert.ErrorIs(t, err, os.ErrNotExist)
+	r, err := Begin(dir, []Kind{Goroutine})
+	require.NoError(t, err, "what failed holds nothing")
+	require.NoError(t, r.End())
+	table, err := Top(t.Context(), dir, Goroutine, 5)
+	require.NoError(t, err)
+	assert.Contains(t, table, "Type: goroutine")
+	_, err = Top(t.Context(), dir, Heap, 5)
+	assert.ErrorContains(t, err, "go tool pprof")
+}
