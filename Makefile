@@ -4,7 +4,7 @@ GO        ?= go
 BENCH     ?= .
 TIME      ?= 1s
 COUNT     ?= 3
-PKGS      ?= ./models/goroutine ./models/reactor ./pools/... ./testenv/containers ./zerocopy ./zerocopy/files
+PKGS      ?= ./models/goroutine ./models/reactor ./pools/... ./testenv/containers ./zerocopy ./zerocopy/files ./buffers
 RUNS      ?= results/runs
 ROUNDS    ?= 12
 MODELS    ?= all,recommended
@@ -14,7 +14,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench profile compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers
+.PHONY: help build test test-race bench profile compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers proof-cache proof-leaks proof-before-after
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -141,6 +141,15 @@ proof-vectored: ## tier proof: ways to send a header and a body; writes docs/vec
 proof-buffers: ROUNDS = 6
 proof-buffers: ## tier proof: read, bufio and socket buffers, small writes, near and far; writes docs/buffers.md: ROUNDS
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofBuffers' ./buffers -buffers-rounds $(ROUNDS)
+
+proof-cache: ## tier proof: our bounded cache beside golang-lru and otter; writes docs/cache.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofCache$$' ./gcprofile/cache
+
+proof-leaks: ## tier proof: leaks that are found and cures that are not, 20 runs of each; writes docs/leaks.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofLeaks' ./gcprofile/leak/cases
+
+proof-before-after: ## tier proof: a naive service and a tuned one at equal load; writes docs/gc.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofBeforeAfter' ./gcprofile/beforeafter
 
 proof-memory: build ## tier proof: memory of an idle connection, all models; writes docs/memory.md and docs/memory-http.md
 	$(NETBENCH) memory -models all -markdown docs/memory.md
