@@ -15,6 +15,7 @@ import (
 	"netbench/models/reactor"
 	"netbench/models/reuseport"
 	"netbench/results"
+	"netbench/testenv"
 )
 
 // Models are all models that netbench knows, by the name that users type.
@@ -93,6 +94,11 @@ drain; 2 bad input; 3 interrupted while it started, which failed.`,
 				if err != nil {
 					return results.ExitBadInput, err
 				}
+				if _, family := server.(testenv.Family); !family { // its workers prepare their own
+					if err := models.Prepare(c.Service); err != nil {
+						return results.ExitBadInput, errors.Join(err, server.Close())
+					}
+				}
 				fmt.Fprintf(s.Out, "%s  (%s on %s; interrupt to stop)\n", serverURL(server, c.Service), c.Service.Name(), *model)
 				return serveUntil(ctx, server, *drain, s)
 			}
@@ -137,6 +143,8 @@ func serverURL(s models.Server, service models.Service) string {
 	switch name {
 	case "http":
 		return "http://" + s.Addr().String() + "/plaintext"
+	case "heap":
+		return "http://" + s.Addr().String() + "/json"
 	case "frame", "line":
 		return name + "://" + s.Addr().String()
 	}
