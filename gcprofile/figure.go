@@ -35,6 +35,15 @@ func meanOf(values []float64) Figure {
 	return Figure{&mean, &lo, &hi}
 }
 
+// shareOf is the mean of shares, none of which can be above 1.
+func shareOf(values []float64) Figure {
+	f := meanOf(values)
+	if f.Hi != nil {
+		*f.Hi = min(1, *f.Hi)
+	}
+	return f
+}
+
 // quantileOf is a quantile of all samples together, beside those of the blocks.
 func quantileOf(all *int64, blocks []*int64) Figure {
 	var f Figure

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -96,9 +97,16 @@ func showRange(f Figure, format func(float64) string) string {
 	return text
 }
 
-func percent(share float64) string { return fmt.Sprintf("%.2g%%", 100*share) }
+func percent(share float64) string { return threeDigits(100*share) + "%" }
 
-func threeDigits(v float64) string { return fmt.Sprintf("%.3g", v) }
+// threeDigits prints a number with three digits, and those before the point in full.
+func threeDigits(v float64) string {
+	decimals := 2
+	if v > 0 {
+		decimals = min(2, max(0, 2-int(math.Floor(math.Log10(v)))))
+	}
+	return strconv.FormatFloat(v, 'f', decimals, 64)
+}
 
 func roundTimeText(ns float64) string { return roundTime(ns).String() }
 

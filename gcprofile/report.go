@@ -92,8 +92,8 @@ func (w *Row) finish(spec Spec) {
 		return all
 	}
 	number := func(v float64) *float64 { return &v }
-	w.GCShare = meanOf(values(func(b *Block) *float64 { return b.GCShare }))
-	w.AssistShare = meanOf(values(func(b *Block) *float64 { return b.AssistShare }))
+	w.GCShare = shareOf(values(func(b *Block) *float64 { return b.GCShare }))
+	w.AssistShare = shareOf(values(func(b *Block) *float64 { return b.AssistShare }))
 	w.PerMinute = meanOf(values(func(b *Block) *float64 { return number(b.CollectionsPerMinute()) }))
 	w.HeapGoal = meanOf(values(func(b *Block) *float64 { return number(float64(b.HeapGoal)) }))
 	peaks := values(func(b *Block) *float64 {
@@ -165,9 +165,14 @@ func (w *Row) warnings(spec Spec, d Drive) (all []string) {
 		warn("%s", before)
 	}
 	n := len(w.Blocks)
-	if w.Spirals > 0 {
-		warn("death spiral: in %d of %d blocks of %s collections took %.0f %% of all CPU time or were cut short at half of it by the runtime (the limit is too near the live set: raise it)",
+	switch {
+	case w.Spirals == 0:
+	case w.Setting.Limit > 0:
+		warn("death spiral: in %d of %d blocks of %s collections took up to %.0f %% of all CPU time, of which the runtime means to give them half at most (the limit is too near the live set: raise it)",
 			w.Spirals, n, w.Setting, 100*w.worstGC())
+	default:
+		warn("%s: in %d of %d blocks collections took up to %.0f %% of all CPU time (give them more room by a higher GOGC, or less work by a lower rate)",
+			w.Setting, w.Spirals, n, 100*w.worstGC())
 	}
 	if w.Reached < n {
 		warn("%s: %d of %d blocks had fewer than %d collections within %v (its figures of collections are those of few, and its heap may not have had its full size)",

@@ -12,7 +12,7 @@ import (
 
 // Defaults of [Plan].
 const (
-	DefaultShare  = 0.5
+	DefaultShare  = 0.3
 	DefaultBlocks = 5
 )
 
@@ -87,10 +87,10 @@ func (p Plan) Check() error {
 }
 
 // capacityFor is how long the capacity is measured.
-const capacityFor = 2 * time.Second
+const capacityFor = 3 * time.Second
 
-// Sweep measures all settings of a plan. An error that wraps [ErrInput] comes without
-// a report; any other, also that of a ctx that ended, with what was measured before.
+// Sweep measures all settings of a plan. An error, also that of a ctx that ended, comes
+// with what was measured before, or with no report if there was nothing.
 func Sweep(ctx context.Context, p Plan) (*Report, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
@@ -103,8 +103,7 @@ func Sweep(ctx context.Context, p Plan) (*Report, error) {
 	if p.Drive.Rate == 0 {
 		var err error
 		if r.Capacity, err = capacity(ctx, p); err != nil {
-			r.Drive = p.Drive
-			return r.finish(), interrupted(ctx, err)
+			return nil, interrupted(ctx, err)
 		}
 		r.Share = p.Share
 		p.Drive.Rate = p.Share * r.Capacity
@@ -116,7 +115,11 @@ func Sweep(ctx context.Context, p Plan) (*Report, error) {
 		for k, i := range order.Perm(len(p.Settings)) {
 			b, err := MeasureFresh(ctx, p.Spec.With(p.Settings[i]), p.Drive)
 			if err != nil {
-				return r.finish(), interrupted(ctx, fmt.Errorf("%s: %w", p.Settings[i], err))
+				err = interrupted(ctx, fmt.Errorf("%s: %w", p.Settings[i], err))
+				if round == 0 && k == 0 {
+					return nil, err
+				}
+				return r.finish(), err
 			}
 			r.Rows[i].Blocks = append(r.Rows[i].Blocks, b)
 			p.Progress(fmt.Sprintf("round %d of %d, %d of %d: %s: %d collections in %.1f s",

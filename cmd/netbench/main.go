@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"netbench/cmd/netbench/internal/cli"
+	"netbench/gcprofile"
 	"netbench/internal/leftover"
 	"netbench/load"
 	"netbench/testenv"
@@ -19,6 +20,7 @@ import (
 )
 
 func main() {
+	gcprofile.Use() // the service heap
 	// A child that this binary starts of itself goes no further than this.
 	testenv.Main(cli.Models(), append(containers.Use(), load.Role())...)
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"netbench/gcprofile"
 	"netbench/load"
 	"netbench/testenv"
 	"netbench/testenv/containers"
@@ -17,6 +18,7 @@ func TestMain(m *testing.M) {
 	if addr := os.Getenv("NETBENCH_TEST_FOREIGN"); addr != "" {
 		serveForeign(addr)
 	}
+	gcprofile.Use()
 	testenv.Main(Models(), append(containers.Use(), load.Role())...) // commands start this binary as server and generator
 	code := m.Run()
 	if code == 0 {

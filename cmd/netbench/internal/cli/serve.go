@@ -40,8 +40,9 @@ drains: requests under way are answered, new connections refused. At the end it
 prints what it has done.
 
 Services: echo, frame (4-byte length, payload, echoed), line (ping, time, status)
-and http (/plaintext, /echo, /bytes/N). A suffix makes them slower for an
-experiment: echo+spin=500 computes before each answer, echo+wait=1ms blocks.
+http (/plaintext, /echo, /bytes/N) and heap, which is http with /json and a heap:
+heap+live=256MiB+objects=large+alloc=64KiB (see: netbench help gc). A suffix makes them
+slower for an experiment: echo+spin=500 computes before each answer, echo+wait=1ms blocks.
 
 Exit codes: 0 served and drained; 1 the listener failed, or the server did not
 drain; 2 bad input; 3 interrupted while it started, which failed.`,
