@@ -20,6 +20,7 @@ const (
 	DefaultCollections = 10
 	DefaultMinBlock    = 3 * time.Second
 	DefaultMaxBlock    = time.Minute
+	DefaultWarm        = 5 * time.Second
 )
 
 // Drive says how a block is driven.
@@ -35,6 +36,11 @@ type Drive struct {
 	// reaches Max has fewer collections, and says so.
 	Min time.Duration `json:"min_ns"`
 	Max time.Duration `json:"max_ns"`
+
+	// Warm is the longest time that a server is driven before its block begins: to
+	// its first collection, when its heap has had its full size once; 0 means the
+	// default.
+	Warm time.Duration `json:"warm_ns"`
 }
 
 func (d Drive) withDefaults() Drive {
@@ -42,6 +48,7 @@ func (d Drive) withDefaults() Drive {
 	d.Collections = cmp.Or(d.Collections, DefaultCollections)
 	d.Min = cmp.Or(d.Min, DefaultMinBlock)
 	d.Max = max(d.Min, cmp.Or(d.Max, DefaultMaxBlock))
+	d.Warm = cmp.Or(d.Warm, DefaultWarm)
 	return d
 }
 
@@ -54,8 +61,8 @@ func (d Drive) Check() error {
 		return badInput("conns is %d (want 1 to 10000)", d.Conns)
 	case d.Collections < 0 || d.Collections > 100_000:
 		return badInput("collections is %d (want 1 or more in a block)", d.Collections)
-	case d.Min < 0 || d.Max < 0:
-		return badInput("a block lasts %v to %v (want more than 0)", d.Min, d.Max)
+	case d.Min < 0 || d.Max < 0 || d.Warm < 0:
+		return badInput("a block lasts %v to %v, after at most %v (want more than 0)", d.Min, d.Max, d.Warm)
 	}
 	return nil
 }
@@ -163,10 +170,6 @@ func (b *Block) CollectionsPerMinute() float64 {
 	return float64(b.Collections) / b.Lasted.Minutes()
 }
 
-// warmLimit bounds the time for which a server is driven before its block begins: to
-// its first collection, when its heap has had its full size once.
-const warmLimit = 5 * time.Second
-
 // step is the least time between two looks at the runtime.
 const step = 500 * time.Millisecond
 
@@ -240,8 +243,8 @@ func warm(ctx context.Context, s *Server, d Drive) error {
 	defer session.Close()
 	r, err := s.Runtime(ctx)
 	from := r.GCCycles
-	for driven := time.Duration(0); err == nil && r.GCCycles == from && driven < warmLimit; driven += step {
-		if _, err := session.Run(ctx, load.Span{Duration: step}); err != nil {
+	for driven := time.Duration(0); err == nil && r.GCCycles == from && driven < d.Warm; driven += step {
+		if _, err := session.Run(ctx, load.Span{Duration: min(step, d.Warm-driven)}); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {

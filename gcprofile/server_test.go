@@ -3,6 +3,7 @@ package gcprofile_test
 import (
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -42,30 +43,33 @@ func TestALiveSetIsAsLargeAsAskedAndIsNeverCollected(t *testing.T) {
 	empty := heapAfterCollection(t, gcprofile.Spec{})
 	for _, objects := range []gcprofile.Objects{gcprofile.SmallObjects, gcprofile.LargeObjects} {
 		t.Run(string(objects), func(t *testing.T) {
-			live := heapAfterCollection(t, gcprofile.Spec{Live: 48 * mebibyte, Objects: objects}) - empty
-			assert.InEpsilon(t, 48*mebibyte, live, 0.03)
+			live := heapAfterCollection(t, gcprofile.Spec{Live: 24 * mebibyte, Objects: objects}) - empty
+			assert.InEpsilon(t, 24*mebibyte, live, 0.03)
 		})
 	}
 }
 
 // The time that the collector spends is that of marking, so it grows with what is there.
+// The least of several tries is that which other processes disturbed least.
 func TestALiveSetIsTraced(t *testing.T) {
 	keepsDescriptors(t)
 	marking := func(spec gcprofile.Spec) float64 {
 		s := start(t, spec)
-		before, err := s.Runtime(t.Context())
-		require.NoError(t, err)
-		for range 5 {
+		least := math.Inf(1)
+		for range 4 {
+			before, err := s.Runtime(t.Context())
+			require.NoError(t, err)
 			require.NoError(t, s.Collect(t.Context()))
+			after, err := s.Runtime(t.Context())
+			require.NoError(t, err)
+			require.Greater(t, after.GCCycles, before.GCCycles)
+			least = min(least, after.GCCPU-before.GCCPU)
 		}
-		after, err := s.Runtime(t.Context())
-		require.NoError(t, err)
-		require.GreaterOrEqual(t, after.GCCycles-before.GCCycles, uint64(5))
-		return after.GCCPU - before.GCCPU
+		return least
 	}
 	empty := marking(gcprofile.Spec{})
-	assert.Greater(t, marking(gcprofile.Spec{Live: 64 * mebibyte, Objects: gcprofile.SmallObjects}), 4*empty)
-	assert.Greater(t, marking(gcprofile.Spec{Live: 64 * mebibyte, Objects: gcprofile.LargeObjects}), 2*empty)
+	assert.Greater(t, marking(gcprofile.Spec{Live: 32 * mebibyte, Objects: gcprofile.SmallObjects}), 4*empty)
+	assert.Greater(t, marking(gcprofile.Spec{Live: 32 * mebibyte, Objects: gcprofile.LargeObjects}), 2*empty)
 }
 
 func TestAHabitAllocatesOnTheHeapWhatItSays(t *testing.T) {
@@ -80,7 +84,7 @@ func TestAHabitAllocatesOnTheHeapWhatItSays(t *testing.T) {
 		t.Run(string(alloc), func(t *testing.T) {
 			s := start(t, gcprofile.Spec{Live: 1 * mebibyte, Alloc: alloc})
 			p := s.Plan(2, 0)
-			p.Requests, p.Duration = 4000, time.Minute
+			p.Requests, p.Duration = 2000, time.Minute
 			session, err := load.Dial(t.Context(), p)
 			require.NoError(t, err)
 			defer session.Close()
@@ -92,7 +96,7 @@ func TestAHabitAllocatesOnTheHeapWhatItSays(t *testing.T) {
 			require.NoError(t, err)
 			after, err := s.Runtime(t.Context())
 			require.NoError(t, err)
-			require.EqualValues(t, 4000, r.Requests)
+			require.EqualValues(t, 2000, r.Requests)
 			objects := float64(after.Mallocs-before.Mallocs) / float64(r.Requests)
 			bytes := float64(after.AllocBytes-before.AllocBytes) / float64(r.Requests)
 			// Asking the runtime costs some hundred objects.

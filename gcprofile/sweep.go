@@ -12,8 +12,9 @@ import (
 
 // Defaults of [Plan].
 const (
-	DefaultShare  = 0.3
-	DefaultBlocks = 5
+	DefaultShare       = 0.3
+	DefaultCapacityFor = 3 * time.Second
+	DefaultBlocks      = 5
 )
 
 // Plan says which settings to compare, and how.
@@ -25,6 +26,9 @@ type Plan struct {
 	// a closed loop reaches beforehand with the runtime's default settings.
 	Drive Drive
 	Share float64 // 0 to 1; 0 means DefaultShare
+
+	// CapacityFor is how long the closed loop lasts; 0 means DefaultCapacityFor.
+	CapacityFor time.Duration
 
 	// Blocks is the number of rounds, each of which has one block of every setting;
 	// 0 means DefaultBlocks. Fewer than three predict nothing.
@@ -47,6 +51,7 @@ func (p Plan) withDefaults() Plan {
 	}
 	p.Drive = p.Drive.withDefaults()
 	p.Share = cmp.Or(p.Share, DefaultShare)
+	p.CapacityFor = cmp.Or(p.CapacityFor, DefaultCapacityFor)
 	p.Blocks = cmp.Or(p.Blocks, DefaultBlocks)
 	if p.Host.Root == nil {
 		p.Host = ThisHost()
@@ -67,6 +72,9 @@ func (p Plan) Check() error {
 	if !(p.Share > 0 && p.Share <= 1) {
 		return badInput("the share of the capacity is %v (want more than 0, up to 1)", p.Share)
 	}
+	if p.CapacityFor < time.Millisecond {
+		return badInput("the capacity is measured for %v (want at least 1ms)", p.CapacityFor)
+	}
 	if p.Blocks < 1 || p.Blocks > 1000 {
 		return badInput("blocks is %d (want 1 to 1000 of each setting)", p.Blocks)
 	}
@@ -85,9 +93,6 @@ func (p Plan) Check() error {
 	}
 	return p.Spec.With(Setting{}).Check(p.Host)
 }
-
-// capacityFor is how long the capacity is measured.
-const capacityFor = 3 * time.Second
 
 // Sweep measures all settings of a plan. An error, also that of a ctx that ended, comes
 // with what was measured before, or with no report if there was nothing.
@@ -159,6 +164,6 @@ func capacity(ctx context.Context, p Plan) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	rate, err := Capacity(ctx, s, p.Drive.Conns, capacityFor)
+	rate, err := Capacity(ctx, s, p.Drive.Conns, p.CapacityFor)
 	return rate, errors.Join(err, end(ctx, s))
 }

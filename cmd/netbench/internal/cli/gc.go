@@ -79,6 +79,7 @@ func declareGCFlags(fs *flag.FlagSet) *gcFlags {
 	fs.IntVar(&f.plan.Drive.Collections, "collections", gcprofile.DefaultCollections, "collections that a block has to see (`number`)")
 	fs.DurationVar(&f.plan.Drive.Min, "min-block", gcprofile.DefaultMinBlock, "shortest `length` of a block")
 	fs.DurationVar(&f.plan.Drive.Max, "max-block", gcprofile.DefaultMaxBlock, "longest `length` of a block, if there are too few collections")
+	fs.DurationVar(&f.plan.Drive.Warm, "warm", gcprofile.DefaultWarm, "longest `length` for which a server is driven before its block, to its first collection")
 	fs.Uint64Var(&f.plan.Seed, "seed", 1, "`number` that the order of the blocks is made from")
 	fs.StringVar(&f.budget, "budget", "", "recommend a setting for a memory budget: peak RSS, a `size`")
 	fs.DurationVar(&f.goal.P99, "p99", 0, "recommend a setting for a p99 of latency: a `time`")
@@ -105,7 +106,7 @@ func (f *gcFlags) check(fs *flag.FlagSet) (err error) {
 			f.plan.Settings = append(f.plan.Settings, setting)
 		}
 	}
-	for _, name := range []string{"rate", "share", "conns", "blocks", "collections", "min-block", "max-block", "p99", "objects", "alloc", "model"} { // 0 would mean a default
+	for _, name := range []string{"rate", "share", "conns", "blocks", "collections", "min-block", "max-block", "warm", "p99", "objects", "alloc", "model"} { // 0 would mean a default
 		if value := fs.Lookup(name).Value.String(); isGiven(fs, name) && (value == "0" || value == "0s" || value == "") {
 			return fmt.Errorf("-%s is %q (want more than nothing)", name, value)
 		}
