@@ -25,16 +25,16 @@ var (
 	proofFresh  = flag.Int("gc-fresh", 10, "fresh blocks in which a recommendation is tried (a smoke run: 2)")
 	proofMax    = flag.Duration("gc-max-block", 20*time.Second, "longest block (a smoke run: 2s)")
 	proofShare  = flag.Float64("gc-share", gcprofile.DefaultShare, "share of the capacity that is the rate")
+	proofLive   = flag.String("gc-live", "64MiB", "live set of both proofs (a smoke run: 8MiB)")
 	proofSeed   = flag.Uint64("gc-seed", 1, "seed of the order of the blocks")
 )
 
-// proofLive is the live set of both proofs.
-const proofLive = 64 * mebibyte
-
 // proofPlan compares all settings at one rate.
 func proofPlan(t *testing.T, objects gcprofile.Objects, blocks int) gcprofile.Plan {
+	live, err := gcprofile.ParseSize(*proofLive)
+	require.NoError(t, err)
 	return gcprofile.Plan{
-		Spec:   gcprofile.Spec{Live: proofLive, Objects: objects, Alloc: "64KiB"},
+		Spec:   gcprofile.Spec{Live: live, Objects: objects, Alloc: "64KiB"},
 		Drive:  gcprofile.Drive{Max: max(*proofMax, time.Second), Min: min(*proofMax, gcprofile.DefaultMinBlock)},
 		Share:  *proofShare,
 		Blocks: blocks, Seed: *proofSeed,
