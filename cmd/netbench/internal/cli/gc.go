@@ -19,8 +19,8 @@ func gcCommand() Command {
 		Long: `A server that answers JSON over HTTP/1.1 keeps a live set of -live bytes for its whole
 life and allocates -alloc for each request. Settings of the garbage collector are
 compared at one rate of requests, due at times fixed beforehand: each block has a fresh
-process with the setting in its environment, one at a time, in an order shuffled anew in
-each round, and lasts until -collections collections were seen, or -max-block.
+process with the setting in its environment, one at a time, in an order shuffled anew
+in each round, and lasts until -collections collections were seen, or -max-block.
 
 For each setting: percentiles of latency from the due time, the collector's share of
 the CPU time and the part that requests had to do (assist), the number of collections,

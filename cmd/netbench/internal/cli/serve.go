@@ -42,7 +42,8 @@ prints what it has done.
 Services: echo, frame (4-byte length, payload, echoed), line (ping, time, status)
 http (/plaintext, /echo, /bytes/N) and heap, which is http with /json and a heap:
 heap+live=256MiB+objects=large+alloc=64KiB (see: netbench help gc). A suffix makes them
-slower for an experiment: echo+spin=500 computes before each answer, echo+wait=1ms blocks.
+slower for an experiment: echo+spin=500 computes before each answer, echo+wait=1ms
+blocks.
 
 Exit codes: 0 served and drained; 1 the listener failed, or the server did not
 drain; 2 bad input; 3 interrupted while it started, which failed.`,
