@@ -68,13 +68,13 @@ func (r *Report) heading() string {
 
 // table has a line of headings, and one for each setting.
 func (r *Report) table() [][]string {
-	lines := [][]string{{"setting", "blocks", "p50", "p90", "p99", "p99.9", "gc", "assist", "gcs/min", "pause p50", "pause p99", "pause max", "sched p50", "sched p99", "peak RSS", "heap goal"}}
+	lines := [][]string{{"setting", "blocks", "p50", "p90", "p99", "p99.9", "gc", "assist", "gcs/min", "pause p50", "pause p90", "pause p99", "pause max", "sched p50", "sched p99", "peak RSS", "heap goal"}}
 	for _, w := range r.Rows {
 		lines = append(lines, []string{
 			w.Setting.String(), fmt.Sprint(len(w.Blocks)),
 			show(w.P50, roundTimeText), show(w.P90, roundTimeText), showRange(w.P99, roundTimeText), showRange(w.P999, roundTimeText),
 			showRange(w.GCShare, percent), show(w.AssistShare, percent), show(w.PerMinute, threeDigits),
-			show(w.PauseP50, roundTimeText), show(w.PauseP99, roundTimeText), show(w.PauseMax, roundTimeText),
+			show(w.PauseP50, roundTimeText), show(w.PauseP90, roundTimeText), show(w.PauseP99, roundTimeText), show(w.PauseMax, roundTimeText),
 			show(w.SchedP50, roundTimeText), show(w.SchedP99, roundTimeText),
 			showRange(w.PeakRSS, roundSize), show(w.HeapGoal, roundSize),
 		})

@@ -53,6 +53,7 @@ type Row struct {
 	PerMinute   Figure `json:"collections_per_minute"`
 
 	PauseP50 Figure `json:"pause_p50_ns"`
+	PauseP90 Figure `json:"pause_p90_ns"`
 	PauseP99 Figure `json:"pause_p99_ns"`
 	PauseMax Figure `json:"pause_max_ns"`
 	SchedP50 Figure `json:"sched_p50_ns"`
@@ -112,6 +113,7 @@ func (w *Row) finish(spec Spec) {
 	}
 	pauses := mergeRuntime(w.Blocks, func(b *Block) testenv.Histogram { return b.pauses })
 	w.PauseP50 = w.quantile(pauses.P50, func(b *Block) *int64 { return b.Pauses.P50 })
+	w.PauseP90 = w.quantile(pauses.P90, func(b *Block) *int64 { return b.Pauses.P90 })
 	w.PauseP99 = w.quantile(pauses.P99, func(b *Block) *int64 { return b.Pauses.P99 })
 	w.PauseMax = w.quantile(pauses.Max, func(b *Block) *int64 { return b.Pauses.Max })
 	waits := mergeRuntime(w.Blocks, func(b *Block) testenv.Histogram { return b.waits })
