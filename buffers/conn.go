@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"netbench/internal/tcpserver"
 	"netbench/models"
 )
 
@@ -26,31 +27,63 @@ var past = time.Unix(1, 0)
 // errParting ends a connection whose peer has been told that it is over.
 var errParting = errors.New("the server closes the connection")
 
-// ending is how a connection ends.
-type ending uint8
-
-const (
-	finished ending = iota // the peer ended its stream, or the server did
-	idled                  // for want of traffic
-	failed                 // by an error
-)
-
-// conn is a connection as the goroutine that serves it sees it.
+// conn is a connection as the goroutine that serves it sees it. It is a
+// [tcpserver.Session]. Between its ends nothing is done for a read or a write but to
+// count bytes, so that what designs are compared by is theirs.
 type conn struct {
-	s   *server
-	tcp *net.TCPConn
-	raw syscall.RawConn // the same, for options
+	tcp   *net.TCPConn
+	serve func(*conn) error
+	raw   syscall.RawConn // of tcp, for options
 
-	renewed time.Time // when the deadline was last moved
-	last    bool      // the server drains: what has arrived is read, and no more
+	draining atomic.Bool
+	last     bool // it drains: what has arrived is read, and no more
 
 	in, out atomic.Uint64 // bytes
+}
+
+// Serve serves the connection until its end.
+func (c *conn) Serve() (err error) {
+	defer c.Cut()
+	if c.raw, err = c.tcp.SyscallConn(); err != nil {
+		return err
+	}
+	err = c.serve(c)
+	switch {
+	case c.last:
+		c.linger(drainTime)
+	case errors.Is(err, errParting):
+		c.linger(partTime)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, errParting) || c.last && errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// Drain wakes the connection if it waits for input.
+func (c *conn) Drain() {
+	c.draining.Store(true)
+	_ = c.tcp.SetReadDeadline(past)
+}
+
+// Cut closes the connection.
+func (c *conn) Cut() { _ = c.tcp.Close() }
+
+// Progress counts bytes both ways, on Linux also within a long write; elsewhere a
+// reply that takes longer than the idle time-out is cut.
+func (c *conn) Progress() uint64 {
+	return c.in.Load() + c.out.Load() + tcpserver.Transferred(c.tcp)
+}
+
+// AddTo adds what has been read and written.
+func (c *conn) AddTo(s *models.Stats) {
+	s.BytesIn += c.in.Load()
+	s.BytesOut += c.out.Load()
 }
 
 // Read reads once. When the server drains, it reads what has arrived, and then its
 // error wraps [os.ErrDeadlineExceeded].
 func (c *conn) Read(p []byte) (int, error) {
-	c.renew()
 	for {
 		n, err := c.tcp.Read(p)
 		c.in.Add(uint64(n))
@@ -67,54 +100,15 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// renew moves the deadline of reading and writing, if it is not new.
-func (c *conn) renew() {
-	if c.s.renewEvery == 0 || c.last {
-		return
-	}
-	now := time.Now()
-	if now.Sub(c.renewed) < c.s.renewEvery {
-		return
-	}
-	c.renewed = now
-	_ = c.tcp.SetDeadline(now.Add(c.s.cfg.IdleTimeout + c.s.renewEvery))
-	if c.s.draining.Load() { // whose deadline may be the one that was moved
-		_ = c.tcp.SetReadDeadline(past)
-	}
-}
-
 // drains tells, of a read that failed, whether it did because the server drains; it
 // is to be tried once more then, for what has arrived.
 func (c *conn) drains(err error) bool {
-	if c.last || !errors.Is(err, os.ErrDeadlineExceeded) || !c.s.draining.Load() {
+	if c.last || !errors.Is(err, os.ErrDeadlineExceeded) || !c.draining.Load() {
 		return false
 	}
 	c.last = true
 	_ = c.tcp.SetDeadline(time.Now().Add(drainTime))
 	return true
-}
-
-// close ends a connection in such a way that its peer reads all that was written,
-// and tells how it ended: by an error of serving it, or nil.
-func (c *conn) close(err error) ending {
-	how := failed
-	switch {
-	case err == nil, errors.Is(err, io.EOF), errors.Is(err, errParting), errors.Is(err, net.ErrClosed):
-		how = finished
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		how = idled
-		if c.last {
-			how = finished
-		}
-	}
-	switch {
-	case c.last:
-		c.linger(drainTime)
-	case errors.Is(err, errParting):
-		c.linger(partTime)
-	}
-	_ = c.tcp.Close()
-	return how
 }
 
 // linger ends the stream to the peer and discards what still comes, until that ends
@@ -123,21 +117,13 @@ func (c *conn) close(err error) ending {
 func (c *conn) linger(limit time.Duration) {
 	_ = c.tcp.CloseWrite()
 	_ = c.tcp.SetReadDeadline(time.Now().Add(limit))
+	if c.draining.Load() { // whose deadline may be the one that was replaced
+		_ = c.tcp.SetReadDeadline(time.Now().Add(min(limit, drainTime)))
+	}
 	var discard [512]byte
 	for {
-		if _, err := c.tcp.Read(discard[:]); err != nil {
+		if _, err := c.tcp.Read(discard[:]); err != nil && !c.drains(err) {
 			return
 		}
 	}
-}
-
-// Models returns the servers of this package by name, those that this platform has.
-func Models() map[string]models.Factory {
-	all := map[string]models.Factory{}
-	for _, designs := range [][]design{readers(), liners(), smalls()} {
-		for _, d := range designs {
-			all[d.name] = d.factory
-		}
-	}
-	return all
 }

@@ -34,6 +34,10 @@ type Reading struct {
 	// made, because its window's scale is agreed on then; 0 leaves it to
 	// auto-tuning. Linux.
 	ReceiveBuffer int
+
+	// Force gives ReceiveBuffer also beyond the host's rmem_max, as a host would
+	// whose limit is larger. It needs CAP_NET_ADMIN.
+	Force bool
 }
 
 // downloadLimit bounds the time that one read waits.
@@ -50,7 +54,7 @@ func (s *Stream) Open(ctx context.Context, r Reading) (*Download, error) {
 		if r.ReceiveBuffer == 0 {
 			return nil
 		}
-		return setReceiveBuffer(raw, r.ReceiveBuffer)
+		return setReceiveBuffer(raw, r.ReceiveBuffer, r.Force)
 	}
 	var c net.Conn
 	dial := func() (err error) {

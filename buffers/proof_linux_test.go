@@ -20,13 +20,14 @@ import (
 	"netbench/results"
 )
 
-// How long the proof measures: about 25 minutes with these, most of it B4 and B5, and in
-// proportion to the rounds.
+// How long the proof measures: about 18 minutes with these, half of it B4 and B5, and in
+// proportion to the rounds. Slices are rounded up to what a balanced order of contenders
+// needs (load.Interleave).
 var (
 	proofRounds = flag.Int("buffers-rounds", 6, "rounds of each comparison; over a distance two thirds of that")
-	proofSlices = flag.Int("buffers-slices", 10, "slices of each contender in a round")
+	proofSlices = flag.Int("buffers-slices", 8, "slices of each contender in a round, the least")
 	proofSlice  = flag.Duration("buffers-slice", 100*time.Millisecond, "length of a slice")
-	proofSpan   = flag.Duration("buffers-span", time.Second, "how long a flow over a distance is measured in a round")
+	proofSpan   = flag.Duration("buffers-span", 800*time.Millisecond, "how long a flow over a distance is measured in a round")
 	proofConns  = flag.Int("buffers-conns", 4000, "idle connections whose memory is measured, the most")
 	proofOut    = flag.String("buffers-out", filepath.Join("..", "docs", "buffers.md"), "file to write")
 )
@@ -75,13 +76,17 @@ func TestProofBuffers(t *testing.T) {
 		t.Logf("%s: %v since the beginning", s.name, time.Since(began).Round(time.Second))
 	}
 	where, _ := place()
+	commit := f.Commit[:min(len(f.Commit), 12)]
+	if f.Dirty != nil && *f.Dirty {
+		commit += " with changes"
+	}
 	var doc strings.Builder
 	fmt.Fprintf(&doc, `# Buffers: which sizes help, by how much, and which advice does not hold here
 
     make proof-buffers
 
-wrote this on %s with %s for %s/%s on %s, %d CPUs (%s), in %v. Servers on CPU %s, clients on
-CPU %s. Contenders are driven in turn, %d rounds of %d slices of %v each with fresh processes
+wrote this on %s with %s for %s/%s on %s, %d CPUs (%s), at commit %s, in %v. Servers on CPU %s, clients on
+CPU %s. Contenders are driven in turn, %d rounds of %d slices or more of %v each with fresh processes
 for each round; flows over a distance for %v each in %d rounds. Ratios are geometric means over rounds with 95 %% intervals; where an interval
 includes 1 no difference is claimed. What a stream brings is compared with what was sent, before and
 after what is timed. A field is empty where the machine did not allow a valid figure.
@@ -92,7 +97,7 @@ Limits of the host: tcp_rmem %v, tcp_wmem %v, rmem_max %d, wmem_max %d; congesti
 ## In short
 
 `, began.UTC().Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel,
-		time.Since(began).Round(time.Second), cpu.Format(where.Server), cpu.Format(where.Generator),
+		commit, time.Since(began).Round(time.Second), cpu.Format(where.Server), cpu.Format(where.Generator),
 		*proofRounds, *proofSlices, *proofSlice, *proofSpan, farRounds(),
 		limits.ReceiveTuning, limits.SendTuning, limits.ReceiveMost, limits.SendMost, limits.Congestion)
 	if failed != nil {
@@ -126,6 +131,9 @@ func slower(r load.Ratio) bool { return differs(r) && r.Mean < 1-notable }
 // asFast tells whether a ratio of rates is known not to be notably less than 1. What is
 // neither is not known.
 func asFast(r load.Ratio) bool { return r.N > 1 && r.Lo >= 1-notable }
+
+// small tells whether a ratio is known to be within 1 ± notable.
+func small(r load.Ratio) bool { return r.N > 1 && r.Lo >= 1-notable && r.Hi <= 1+notable }
 
 // verdict is a ratio in words: how much more or less the second is than the first.
 func verdict(r load.Ratio) string {

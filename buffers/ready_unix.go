@@ -32,7 +32,6 @@ func newReady(c *conn, from place) *ready {
 
 // read waits and reads once, into memory. Done has to follow.
 func (r *ready) read() (int, error) {
-	r.c.renew()
 	for {
 		r.n, r.err = 0, nil
 		err := r.c.raw.Read(r.try)

@@ -26,69 +26,84 @@ func Scenarios() []scenario.Scenario {
 }
 
 // readScenarios echo messages that fit into the buffer with room to spare, and ones that
-// fill it.
+// fill it. Of what pools are done wrong by, the small ones tell all that there is.
 func readScenarios() []scenario.Scenario {
-	owners := []struct{ key, model string }{
-		{"each", ReadEach}, {"conn", ReadConn}, {"sync-blocked", ReadBlocked},
-	}
+	type owner struct{ key, model string }
+	owners := []owner{{"each", ReadEach}, {"conn", ReadConn}}
+	wrong := []owner{{"sync-blocked", ReadBlocked}}
 	if canWait {
-		owners = append(owners, []struct{ key, model string }{
-			{"sync", ReadSync}, {"sync-value", ReadValue}, {"classes", ReadClasses},
-			{"loop", readLoop}, {"loop-conn", readLoopOwn},
+		owners = append(owners, []owner{
+			{"sync", ReadSync}, {"classes", ReadClasses}, {"loop", readLoop}, {"loop-conn", readLoopOwn},
 		}...)
+		wrong = append(wrong, owner{"sync-value", ReadValue})
 	}
 	var all []scenario.Scenario
-	for _, size := range []int{64, 16 << 10} {
-		for _, o := range owners {
-			all = append(all, scenario.Scenario{
-				Name: fmt.Sprintf("Read/owner=%s/buffer=16KiB/conns=100/size=%d", o.key, size),
-				Server: testenv.ServerSpec{
-					Model: o.model, Service: "echo", Config: models.Config{ReadBuffer: 16 << 10},
-				},
-				Plan: load.Plan{Conns: 100, Size: size},
-			})
-		}
+	add := func(size int, o owner) {
+		all = append(all, scenario.Scenario{
+			Name: fmt.Sprintf("Read/owner=%s/buffer=16KiB/conns=100/size=%d", o.key, size),
+			Server: testenv.ServerSpec{
+				Model: o.model, Service: "echo", Config: models.Config{ReadBuffer: 16 << 10},
+			},
+			Plan:  load.Plan{Conns: 100, Size: size},
+			Bytes: 2 * int64(size),
+		})
+	}
+	for _, o := range append(owners, wrong...) {
+		add(64, o)
+	}
+	for _, o := range owners {
+		add(16<<10, o)
 	}
 	return all
 }
 
+// pingPong is the bytes of the line that load sends, and of its reply.
+const pingPong = int64(len("ping\n") + len("pong\n"))
+
 // lineScenarios send one line at a time, and several.
 func lineScenarios() []scenario.Scenario {
 	var all []scenario.Scenario
-	for _, pipeline := range []int{1, 4, 16, 64} {
+	for _, pipeline := range []int{1, 16, 64} {
 		for _, f := range []struct{ key, model string }{{"each", FlushEach}, {"idle", FlushIdle}} {
 			all = append(all, scenario.Scenario{
 				Name:   fmt.Sprintf("Line/flush=%s/conns=50/pipeline=%d", f.key, pipeline),
 				Server: testenv.ServerSpec{Model: f.model, Service: "line"},
 				Scheme: "line",
 				Plan:   load.Plan{Conns: 50, Pipeline: pipeline},
+				Bytes:  pingPong,
 			})
 		}
 	}
 	return all
 }
 
-// smallScenarios answer small requests, with Nagle's algorithm and without.
+// smallScenarios answer small requests, with Nagle's algorithm and without. Of the ways
+// that make one packet of two writes, which Nagle's algorithm does not concern, one is
+// enough with it.
 func smallScenarios() []scenario.Scenario {
-	ways := []struct{ key, model string }{{"joined", SmallJoined}, {"split", SmallSplit}}
-	if hasCork {
-		ways = append(ways, []struct{ key, model string }{{"cork", SmallCork}, {"more", SmallMore}}...)
-	}
 	var all []scenario.Scenario
-	for _, nagle := range []struct {
-		key     string
-		noDelay models.Toggle
-	}{{"off", models.On}, {"on", models.Off}} {
-		for _, w := range ways {
-			all = append(all, scenario.Scenario{
-				Name: fmt.Sprintf("Small/way=%s/nagle=%s/conns=50/size=64", w.key, nagle.key),
-				Server: testenv.ServerSpec{
-					Model: w.model, Service: "frame", Config: models.Config{NoDelay: nagle.noDelay},
-				},
-				Scheme: "frame",
-				Plan:   load.Plan{Conns: 50, Size: 64},
-			})
-		}
+	add := func(way, model, nagle string, noDelay models.Toggle) {
+		const size = 64
+		all = append(all, scenario.Scenario{
+			Name: fmt.Sprintf("Small/way=%s/nagle=%s/conns=50/size=%d", way, nagle, size),
+			Server: testenv.ServerSpec{
+				Model: model, Service: "frame", Config: models.Config{NoDelay: noDelay},
+			},
+			Scheme: "frame",
+			Plan:   load.Plan{Conns: 50, Size: size},
+			Bytes:  2 * (smallHeader + size),
+		})
+	}
+	add("joined", SmallJoined, "off", models.On)
+	add("split", SmallSplit, "off", models.On)
+	if hasCork {
+		add("cork", SmallCork, "off", models.On)
+		add("more", SmallMore, "off", models.On)
+	}
+	add("joined", SmallJoined, "on", models.Off)
+	add("split", SmallSplit, "on", models.Off)
+	if hasCork {
+		add("cork", SmallCork, "on", models.Off)
 	}
 	return all
 }

@@ -11,6 +11,7 @@ import (
 
 	"netbench/buffers"
 	"netbench/load"
+	"netbench/models"
 	"netbench/models/reactor"
 )
 
@@ -32,6 +33,11 @@ func TestEveryScenarioRunsAndItsServerSaysWhatItIs(t *testing.T) {
 			require.NoError(t, err)
 			defer conns.Close()
 			run(t, conns, 40) // few, as there are servers that stall
+			stats, err := server.Stats(t.Context())
+			require.NoError(t, err)
+			moved := int64(stats.Server.BytesIn + stats.Server.BytesOut)
+			assert.GreaterOrEqual(t, moved, 40*s.Bytes)
+			assert.Zero(t, moved%s.Bytes, "%d bytes are no multiple of what a request is said to move", moved)
 			if own := buffers.Models()[s.Server.Model]; own != nil {
 				assert.Equal(t, s.Server.Model, server.Info().Stats.Model)
 			} else {
@@ -40,6 +46,23 @@ func TestEveryScenarioRunsAndItsServerSaysWhatItIs(t *testing.T) {
 		})
 	}
 	assert.NotEmpty(t, names)
+}
+
+func TestScenariosOfSmallWritesAreWhatTheirNamesSay(t *testing.T) {
+	seen := map[models.Toggle]int{}
+	for _, s := range buffers.Scenarios() {
+		if strings.HasPrefix(s.Name, "Small/") {
+			want := models.On
+			if strings.Contains(s.Name, "/nagle=on/") {
+				want = models.Off
+			}
+			assert.Equal(t, want, s.Server.Config.NoDelay, s.Name)
+			assert.Contains(t, s.Name, "/way="+strings.TrimPrefix(s.Server.Model, "small-")+"/")
+			seen[want]++
+		}
+	}
+	assert.GreaterOrEqual(t, seen[models.On], 2)
+	assert.GreaterOrEqual(t, seen[models.Off], 2)
 }
 
 func TestWritersDifferInTheirBufferOnly(t *testing.T) {

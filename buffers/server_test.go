@@ -154,33 +154,52 @@ func TestEveryReaderReturnsEveryByteInOrder(t *testing.T) {
 type onlyReader struct{ io.Reader }
 
 func TestEveryServerDrainsOnShutdown(t *testing.T) {
+	keepsDescriptors(t)
+	var all sync.WaitGroup // and not parallel subtests, of which few would run at once
 	for _, name := range servers("") {
-		t.Run(name, func(t *testing.T) {
-			s := serve(t, name, serviceOf(name), models.Config{})
-			idle, busy := dial(t, s), dial(t, s)
-			exchange(t, idle, name)
-			exchange(t, busy, name)
-			request, reply := hello(name)
-			_, err := busy.Write(bytes.Repeat(request, 3))
-			require.NoError(t, err)
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			require.NoError(t, s.Shutdown(ctx))
-			got, err := io.ReadAll(busy)
-			require.NoError(t, err, "the peer sees the end of the stream and no reset")
-			assert.Equal(t, bytes.Repeat(reply, 3), got)
-			got, err = io.ReadAll(idle)
-			require.NoError(t, err)
-			assert.Empty(t, got)
-			_, err = net.Dial("tcp", s.Addr().String())
-			assert.Error(t, err)
-			stats := s.Stats()
-			assert.Zero(t, stats.Active)
-			assert.Zero(t, stats.IdleClosed)
-			assert.Zero(t, stats.ConnErrors)
-			assert.NoError(t, s.Shutdown(ctx), "again")
-		})
+		s := serveQuietly(t, name, models.Config{})
+		all.Go(func() { drains(t, s, name) })
 	}
+	all.Wait()
+}
+
+// drains shuts a server down that has a connection which is idle and one with requests.
+func drains(t *testing.T, s models.Server, name string) {
+	request, reply := hello(name)
+	var idle, busy net.Conn
+	for _, c := range []*net.Conn{&idle, &busy} {
+		nc, err := net.Dial("tcp", s.Addr().String())
+		if !assert.NoError(t, err, name) {
+			return
+		}
+		defer nc.Close()
+		assert.NoError(t, nc.SetDeadline(time.Now().Add(20*time.Second)))
+		_, err = nc.Write(request)
+		assert.NoError(t, err, name)
+		got := make([]byte, len(reply))
+		_, err = io.ReadFull(nc, got)
+		assert.NoError(t, err, name)
+		assert.Equal(t, reply, got, name)
+		*c = nc
+	}
+	_, err := busy.Write(bytes.Repeat(request, 3))
+	assert.NoError(t, err, name)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	assert.NoError(t, s.Shutdown(ctx), name)
+	got, err := io.ReadAll(busy)
+	assert.NoError(t, err, "%s: the peer sees the end of the stream and no reset", name)
+	assert.Equal(t, bytes.Repeat(reply, 3), got, name)
+	got, err = io.ReadAll(idle)
+	assert.NoError(t, err, name)
+	assert.Empty(t, got, name)
+	_, err = net.Dial("tcp", s.Addr().String())
+	assert.Error(t, err, name)
+	stats := s.Stats()
+	assert.Zero(t, stats.Active, name)
+	assert.Zero(t, stats.IdleClosed, name)
+	assert.Zero(t, stats.ConnErrors, name)
+	assert.NoError(t, s.Shutdown(ctx), "%s: again", name)
 }
 
 func TestCloseEndsConnectionsAtOnce(t *testing.T) {
@@ -322,11 +341,12 @@ func TestAServerRefusesWhatItWouldIgnore(t *testing.T) {
 		"Backlog":               {Service: echo, Backlog: 5},
 		"RecvBuffer":            {Service: echo, RecvBuffer: 4096},
 		"SendBuffer":            {Service: echo, SendBuffer: 4096},
-		"Network unix":          {Service: echo, Network: "unix", Address: "/tmp/never-made"},
+		`Network is "unix"`:     {Service: echo, Network: "unix", Address: "/tmp/never-made"},
 		"ReadBuffer":            {Service: echo, ReadBuffer: -1},
 	} {
 		_, err := buffers.Models()[buffers.ReadConn](cfg)
 		assert.ErrorContains(t, err, want)
+		assert.ErrorContains(t, err, "want ", "what to do")
 	}
 	_, err = buffers.Models()[buffers.FlushIdle](models.Config{Service: models.Line{Max: 64 << 10}})
 	assert.ErrorContains(t, err, "want at most 16384")

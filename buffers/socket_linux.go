@@ -59,12 +59,24 @@ func newQuickAck(raw syscall.RawConn) *setter {
 	return newSetter(raw, unix.IPPROTO_TCP, unix.TCP_QUICKACK)
 }
 
-func setReceiveBuffer(raw syscall.RawConn, size int) error {
-	return newSetter(raw, unix.SOL_SOCKET, unix.SO_RCVBUF).to(size)
+// setReceiveBuffer sets SO_RCVBUF, or SO_RCVBUFFORCE, which rmem_max does not bound.
+func setReceiveBuffer(raw syscall.RawConn, size int, force bool) error {
+	return setBuffer(raw, size, force, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE)
 }
 
-func setSendBuffer(raw syscall.RawConn, size int) error {
-	return newSetter(raw, unix.SOL_SOCKET, unix.SO_SNDBUF).to(size)
+// setSendBuffer sets SO_SNDBUF, or SO_SNDBUFFORCE, which wmem_max does not bound.
+func setSendBuffer(raw syscall.RawConn, size int, force bool) error {
+	return setBuffer(raw, size, force, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE)
+}
+
+func setBuffer(raw syscall.RawConn, size int, force bool, asks, forces int) error {
+	if !force {
+		return newSetter(raw, unix.SOL_SOCKET, asks).to(size)
+	}
+	if err := newSetter(raw, unix.SOL_SOCKET, forces).to(size); err != nil {
+		return fmt.Errorf("force a socket buffer of %d bytes: %w (CAP_NET_ADMIN is needed)", size, err)
+	}
+	return nil
 }
 
 func setCongestion(raw syscall.RawConn, name string) error {

@@ -33,9 +33,9 @@ func newMore(syscall.RawConn) *more { return &more{} }
 
 func (*more) send([]byte) error { return errPlatform("MSG_MORE") }
 
-func setReceiveBuffer(syscall.RawConn, int) error { return errPlatform("a Stream's SO_RCVBUF") }
+func setReceiveBuffer(syscall.RawConn, int, bool) error { return errPlatform("a Stream's SO_RCVBUF") }
 
-func setSendBuffer(syscall.RawConn, int) error { return errPlatform("a Stream's SO_SNDBUF") }
+func setSendBuffer(syscall.RawConn, int, bool) error { return errPlatform("a Stream's SO_SNDBUF") }
 
 func setCongestion(syscall.RawConn, string) error { return errPlatform("TCP_CONGESTION") }
 

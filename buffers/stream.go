@@ -64,6 +64,10 @@ type Order struct {
 	// on; 0 leaves it as it is, with auto-tuning unless an earlier order had one.
 	SendBuffer int `json:"send_buffer,omitempty"`
 
+	// Force gives SendBuffer also beyond the host's wmem_max, as a host would whose
+	// limit is larger. It needs CAP_NET_ADMIN.
+	Force bool `json:"force,omitempty"`
+
 	// Congestion is the congestion control of the server's socket from this order
 	// on; "" leaves it as it is.
 	Congestion string `json:"congestion,omitempty"`

@@ -2,7 +2,9 @@ package buffers_test
 
 import (
 	"context"
+	"errors"
 	"math"
+	"os"
 	"testing"
 	"time"
 
@@ -215,6 +217,29 @@ func TestTheKernelGivesTwiceWhatItIsAskedForUpToItsLimit(t *testing.T) {
 	assert.GreaterOrEqual(t, here.ReceiveBuffer, limits.ReceiveTuning[1], "auto-tuning begins at its initial size")
 }
 
+func TestAForcedBufferIsNotBoundByTheHostsLimits(t *testing.T) {
+	onLinux(t)
+	limits, err := buffers.ReadKernelLimits()
+	require.NoError(t, err)
+	s := stream(t, buffers.StreamOptions{})
+	asked := 2 * max(limits.ReceiveMost, limits.SendMost)
+	d, err := s.Open(t.Context(), buffers.Reading{ReceiveBuffer: asked, Force: true})
+	if errors.Is(err, os.ErrPermission) {
+		assert.ErrorContains(t, err, "CAP_NET_ADMIN")
+		needs.Skip(t, needs.Netns, err)
+	}
+	require.NoError(t, err)
+	defer d.Close()
+	require.NoError(t, d.Order(buffers.Order{Bytes: 1000, Record: 100, SendBuffer: asked, Force: true}))
+	require.NoError(t, d.Verify(1000))
+	at, err := s.Socket(t.Context(), d)
+	require.NoError(t, err)
+	assert.Equal(t, 2*asked, at.SendBuffer)
+	here, err := d.Socket()
+	require.NoError(t, err)
+	assert.Equal(t, 2*asked, here.ReceiveBuffer)
+}
+
 func TestAWindowIsTheProductOfRateAndRoundTrip(t *testing.T) {
 	assert.EqualValues(t, 125_000, buffers.Product(10e6, 100*time.Millisecond))
 	assert.EqualValues(t, 250_000, buffers.Product(100e6, 20*time.Millisecond))
@@ -237,7 +262,7 @@ func TestASmallReceiveBufferBoundsTheRateOverADistance(t *testing.T) {
 		m, err := buffers.Measure(t.Context(), s, buffers.Flow{
 			Order:   buffers.Order{Record: 4096, Buffer: 16 << 10, Congestion: "reno"},
 			Reading: buffers.Reading{ReceiveBuffer: receive},
-		}, buffers.Settling(roundTrip), 500*time.Millisecond)
+		}, buffers.Settling(roundTrip)/2, 300*time.Millisecond)
 		require.NoError(t, err)
 		return m
 	}
@@ -283,7 +308,8 @@ func TestABufferJoinsSmallWritesAndNoLargeOnes(t *testing.T) {
 	once := buffers.Turns{Rounds: 1, Slices: 1, Slice: 20 * time.Millisecond, At: patiently}
 	pieces, err := buffers.Interleave(t.Context(), once, buffers.Writers(false)...)
 	require.NoError(t, err)
-	whole, err := buffers.Interleave(t.Context(), once, buffers.Writers(true)...)
+	all := buffers.Writers(true)
+	whole, err := buffers.Interleave(t.Context(), once, all[0], all[1], all[len(all)-1])
 	require.NoError(t, err)
 	// none, 1, 4, 8, 16, 32, 64 KiB; a flush writes 14,000 bytes.
 	assert.Greater(t, counted(t, pieces, 0), 4*counted(t, pieces, 1), "140 writes, or 14")
@@ -323,6 +349,8 @@ func TestInterleaveGivesEveryFlowItsTurns(t *testing.T) {
 	out[1][0].Written = 0 // as of a flow that never pauses, and was held in the kernel
 	assert.True(t, math.IsNaN(out[1][0].CPUPerKiB()))
 	assert.Equal(t, 1, buffers.RatioOf(buffers.Moved.CPUPerKiB, out[0], out[1]).N)
+	out[0][1].CPU = 0 // as of one that wrote too little for its clock
+	assert.Zero(t, buffers.RatioOf(buffers.Moved.CPUPerKiB, out[0], out[1]).N)
 }
 
 func TestInterleaveFailsAsItsFlowsDo(t *testing.T) {

@@ -46,9 +46,10 @@ type Moved struct {
 // Rate is bytes per second.
 func (m Moved) Rate() float64 { return float64(m.Bytes) / m.Elapsed.Seconds() }
 
-// CPUPerKiB is the server's CPU time by KiB that it wrote, in ns; NaN if it wrote nothing.
+// CPUPerKiB is the server's CPU time by KiB that it wrote, in ns; NaN if it wrote nothing, or
+// so little that its clock did not move.
 func (m Moved) CPUPerKiB() float64 {
-	if m.Written == 0 {
+	if m.Written == 0 || m.CPU <= 0 {
 		return math.NaN()
 	}
 	return float64(m.CPU) / (float64(m.Written) / 1024)
@@ -76,8 +77,8 @@ type Turns struct {
 // driven in turn, in slices whose order is shuffled anew, so that the machine's drift
 // meets all alike. A slice is whole orders, one after the other, so that a server is
 // blocked when its CPU clock is read. The first order of a round is compared byte by
-// byte and not timed, as is the last. System calls are counted in one more slice, as
-// counting costs time.
+// byte and not timed, as is the last: that finds whatever a hash of them would. System
+// calls are counted in one more slice, as counting costs time.
 //
 // It returns one value for each flow and round, out[flow][round].
 func Interleave(ctx context.Context, t Turns, flows ...Flow) ([][]Moved, error) {

@@ -26,6 +26,9 @@ const (
 // stallLimit is how long a client of a Stream may take nothing, or ask for nothing.
 const stallLimit = 30 * time.Second
 
+// acceptPause is the wait after an accept that failed.
+const acceptPause = 5 * time.Millisecond
+
 // streamSpec is where a Stream listens.
 type streamSpec struct {
 	Namespace string `json:"namespace,omitempty"` // path of a network namespace; "" for the process' own
@@ -92,7 +95,7 @@ func (s *streamServer) accept(l net.Listener) {
 			return
 		}
 		if err != nil {
-			time.Sleep(firstBackoff)
+			time.Sleep(acceptPause)
 			continue
 		}
 		to, peer := &patient{c: c.(*net.TCPConn)}, c.RemoteAddr().String()
@@ -208,7 +211,7 @@ func (o Order) configure(c *net.TCPConn) error {
 		return err
 	}
 	if o.SendBuffer > 0 {
-		if err := setSendBuffer(raw, o.SendBuffer); err != nil {
+		if err := setSendBuffer(raw, o.SendBuffer, o.Force); err != nil {
 			return err
 		}
 	}

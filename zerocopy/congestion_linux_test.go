@@ -6,33 +6,29 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"netbench/internal/tcpserver"
 )
 
-func TestConnectionsHaveTheCongestionControlThatWasAskedFor(t *testing.T) {
+func TestConnectionsHaveTheCongestionControlAndThePacingThatWereAskedFor(t *testing.T) {
 	closesAll(t)
-	s, addr := serve(t, ServerConfig{File: material(t, 100), Congestion: "reno"}) // every kernel has it
-	c := dial(t, addr)
-	require.NoError(t, c.Fetch(Way{Kind: KindSendfile}, 100))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	require.Len(t, s.conns, 1)
-	for conn := range s.conns {
-		raw, err := conn.SyscallConn()
-		require.NoError(t, err)
-		var name string
-		var fault error
-		require.NoError(t, raw.Control(func(fd uintptr) {
-			name, fault = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
-		}))
-		require.NoError(t, fault)
-		assert.Equal(t, "reno", name)
-	}
-}
-
-func TestACongestionControlThatThereIsNotIsNamedInTheError(t *testing.T) {
-	closesAll(t)
-	_, err := NewFileServer(ServerConfig{File: material(t, 100), Congestion: "tape"})
-	require.ErrorIs(t, err, unix.ENOENT)
-	assert.Contains(t, err.Error(), `"tape"`)
-	assert.Contains(t, err.Error(), "tcp_available_congestion_control")
+	const rate = 123_456_789
+	server, err := NewFileServer(ServerConfig{File: material(t, 100), Congestion: unpaced, Pacing: rate})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, server.Close()) })
+	near, far := pair(t)
+	served := make(chan error, 1)
+	go func() { served <- (&session{server: server, conn: near}).serve() }()
+	require.NoError(t, newFileClient(far).Fetch(Way{Kind: KindSendfile}, 100))
+	require.NoError(t, tcpserver.OnDescriptor(near, func(fd int) error {
+		name, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+		if assert.NoError(t, err) {
+			assert.Equal(t, unpaced, name)
+		}
+		got, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE)
+		assert.EqualValues(t, rate, got)
+		return err
+	}))
+	require.NoError(t, far.Close())
+	require.NoError(t, <-served)
 }

@@ -49,9 +49,12 @@
 // # Congestion control
 //
 // Over loopback, where copying is all that there is to save, the congestion control can
-// weigh more than the way: bbr paces, which is a timer for almost every packet, and cost
-// more on one host than the copies that sendfile saves. So comparisons are made under
-// the host's own and under one that does not pace, too: [ServerConfig], docs/zerocopy.md.
+// weigh more than the way. bbr paces: the kernel arms a timer for almost every packet, and
+// that cost more on one host than the copies that sendfile saves. A control that does not
+// pace costs as much as soon as it is made to, see [ServerConfig]. Pacing holds back the
+// rate, too, while the server has time to spare: so a way that costs less need not be the
+// one that moves more. Comparisons are made under the host's own control and under one
+// that does not pace: docs/zerocopy.md.
 //
 // # A file that changes
 //

@@ -1,7 +1,9 @@
 package zerocopy
 
 import (
+	"errors"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netbench/internal/needs"
+	"netbench/internal/tcpserver"
 	"netbench/testenv/link"
 )
 
@@ -115,13 +118,7 @@ func stranded(t testing.TB) ZeroCopyCounts {
 	z, err := NewZeroCopyConn(near, 8, 4096)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, z.Close()) })
-	raw, err := near.SyscallConn()
-	require.NoError(t, err)
-	var fault error
-	require.NoError(t, raw.Control(func(fd uintptr) {
-		fault = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 300) // milliseconds
-	}))
-	require.NoError(t, fault)
+	failSoon(t, near)
 	require.NoError(t, l.B().Do(func() error {
 		d, err := netlink.LinkByName("veth1")
 		if err != nil {
@@ -147,4 +144,72 @@ func TestPagesThatNobodyHereReceivesAreNotCopied(t *testing.T) {
 	assert.Equal(t, uint64(8), counts.Sent)
 	assert.Equal(t, uint64(8), counts.Completed)
 	assert.Zero(t, counts.Copied)
+}
+
+// Of two sends, the packets of the first wait for the address of a neighbour that does
+// not answer, and those of the second have no route and are dropped at once. When the
+// connection has failed, the second is complete, and the first is not before the kernel
+// gives the neighbour up: so the kernel itself tells of completions out of order.
+func TestTheKernelCompletesOutOfOrderAndOnlyThatBufferIsHandedOut(t *testing.T) {
+	closesAll(t)
+	l := veth(t)
+	near, _ := across(t, l, vethA)
+	const size = 4096
+	z, err := NewZeroCopyConn(near, 2, size)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, z.Close()) })
+	failSoon(t, near)
+	far, err := netlink.ParseAddr(vethB + "/30")
+	require.NoError(t, err)
+	require.NoError(t, l.B().Do(func() error { // nobody answers for the address any more
+		d, err := netlink.LinkByName("veth1")
+		if err != nil {
+			return err
+		}
+		return netlink.AddrDel(d, far)
+	}))
+	require.NoError(t, l.A().Do(func() error { // which the kernel asks again and again, a second apart
+		return errors.Join(os.WriteFile("/proc/sys/net/ipv4/neigh/veth0/mcast_solicit", []byte("60"), 0o644), forget(far.IP))
+	}))
+	send := func() *Message {
+		m, err := z.Take()
+		require.NoError(t, err)
+		n, err := z.Send(m, size)
+		require.NoError(t, err)
+		require.Equal(t, size, n)
+		return m
+	}
+	first := send()
+	nowhere := &netlink.Route{Dst: &net.IPNet{IP: far.IP, Mask: net.CIDRMask(32, 32)}, Type: unix.RTN_BLACKHOLE}
+	require.NoError(t, l.A().Do(func() error { return netlink.RouteAdd(nowhere) }))
+	second := send()
+
+	require.NoError(t, near.SetDeadline(time.Now().Add(patience)))
+	m, err := z.Take()
+	require.NoError(t, err)
+	assert.Same(t, second, m, "the buffer of the first send was handed out, which is under way")
+	assert.NotSame(t, first, m)
+	assert.Equal(t, ZeroCopyCounts{Sent: 2, Completed: 1, Notices: 1, OutOfOrder: 1}, z.Counts())
+	z.Drop(m)
+	require.NoError(t, l.A().Do(func() error { return forget(far.IP) }), "what waits for it is dropped")
+	require.NoError(t, z.await(func() bool { return z.ledger.underWay() == 0 }))
+	assert.Equal(t, ZeroCopyCounts{Sent: 2, Completed: 2, Notices: 2, OutOfOrder: 1}, z.Counts())
+	assert.Len(t, z.free, 2)
+}
+
+// failSoon has a connection fail when nothing is acknowledged for a while.
+func failSoon(t testing.TB, conn *net.TCPConn) {
+	t.Helper()
+	require.NoError(t, tcpserver.OnDescriptor(conn, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 300) // milliseconds
+	}))
+}
+
+// forget removes what this thread's namespace knows of a neighbour on veth0.
+func forget(ip net.IP) error {
+	d, err := netlink.LinkByName("veth0")
+	if err != nil {
+		return err
+	}
+	return netlink.NeighDel(&netlink.Neigh{LinkIndex: d.Attrs().Index, Family: unix.AF_INET, IP: ip})
 }

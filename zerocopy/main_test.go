@@ -18,19 +18,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testenv.Main(nil, FileServerRole)
+	testenv.Main(Models())
 	// The runtime's poller opens its descriptors with the first socket.
 	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		_ = l.Close()
 	}
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
-			code = 1
-		}
-	}
-	os.Exit(code)
+	goleak.VerifyTestMain(m)
 }
 
 // pollEvery is the pause between two looks of a test that waits.

@@ -152,17 +152,25 @@ func TestTenThousandMessagesArriveThoughBuffersAreOverwrittenOnCompletion(t *tes
 	assert.Positive(t, counts.Notices)
 }
 
+// large is a connection to a receiver that takes but the beginning of a message before it
+// reads, with the only buffer there is, taken and of the size of that message.
+func large(t *testing.T) (z *ZeroCopyConn, m *Message, far *net.TCPConn) {
+	t.Helper()
+	near, far := pair(t)
+	require.NoError(t, far.SetReadBuffer(64<<10)) // whatever the host's default is
+	z, err := NewZeroCopyConn(near, 1, 256<<10)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, z.Close()) })
+	m, err = z.Take()
+	require.NoError(t, err)
+	return z, m, far
+}
+
 // The test above would be worth nothing if reuse before the completion did no harm.
 func TestABufferThatIsOverwrittenTooEarlyIsNoticed(t *testing.T) {
 	closesAll(t)
-	near, far := pair(t)
-	require.NoError(t, far.SetReadBuffer(64<<10)) // whatever the host's default is
-	const n = 256 << 10
-	z, err := NewZeroCopyConn(near, 1, n)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, z.Close()) })
-	m, err := z.Take()
-	require.NoError(t, err)
+	z, m, far := large(t)
+	n := len(m.Bytes)
 	want := make([]byte, n)
 	_, _ = io.ReadFull(Material(5), want)
 	copy(m.Bytes, want)
@@ -180,15 +188,9 @@ func TestABufferThatIsOverwrittenTooEarlyIsNoticed(t *testing.T) {
 // A buffer is not handed out before the receiver has made its completion possible.
 func TestTakeWaitsForACompletion(t *testing.T) {
 	closesAll(t)
-	near, far := pair(t)
-	require.NoError(t, far.SetReadBuffer(64<<10)) // whatever the host's default is
-	const n = 256 << 10
-	z, err := NewZeroCopyConn(near, 1, n)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, z.Close()) })
-	m, err := z.Take()
-	require.NoError(t, err)
-	_, err = z.Take()
+	z, m, far := large(t)
+	n := len(m.Bytes)
+	_, err := z.Take()
 	require.ErrorContains(t, err, "none is sent", "waiting would not end")
 	_, err = z.Send(m, n)
 	require.NoError(t, err)

@@ -3,7 +3,6 @@ package zerocopy
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -19,31 +18,12 @@ const mapAtOnce = 64 << 20
 // Go code never touches the mapping, which would be killed by SIGBUS where the file
 // has shrunk. The kernel, which does, makes an EFAULT of that, but not within the last
 // page, whose rest reads as zeros. So the size is looked at once more at the end.
-type mmapSender struct {
-	pump   pump
-	report Report
-}
-
-func newMmapSender(conn *net.TCPConn) (*mmapSender, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, fmt.Errorf("mmap: the connection: %w", err)
-	}
-	s := &mmapSender{report: Report{Way: string(KindMmap), Path: PathMmap}}
-	s.pump.raw = raw
-	return s, nil
-}
-
-func (s *mmapSender) Way() Way { return Way{Kind: KindMmap} }
+type mmapSender struct{ *pumped }
 
 func (s *mmapSender) Send(f *os.File, offset, n int64) (sent int64, err error) {
-	if err := check(offset, n); err != nil {
-		return 0, err
-	}
-	s.report.Sends++
-	source, err := f.SyscallConn()
+	source, err := s.begin(f, offset, n)
 	if err != nil {
-		return 0, failed(s.Way(), f, offset, n, 0, err)
+		return 0, err
 	}
 	for sent < n && err == nil {
 		var took int64
@@ -90,13 +70,3 @@ func (s *mmapSender) sendMapped(control func(func(fd uintptr)) error, offset, n 
 	}
 	return sent, err
 }
-
-func (s *mmapSender) Settle() error { return nil }
-
-func (s *mmapSender) Report() Report {
-	r := s.report
-	s.pump.fill(&r)
-	return r
-}
-
-func (s *mmapSender) Close() error { return nil }

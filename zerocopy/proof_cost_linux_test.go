@@ -4,14 +4,15 @@ package zerocopy
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"netbench/internal/proof"
 )
 
 // costs compares the server's CPU of all ways at n bytes.
-func costs(t *testing.T, doc *strings.Builder, path string, n int64) {
+func costs(t *testing.T, doc *proof.Page, path string, n int64) {
 	m := measured{of: variants(t, Ways()...)}
 	calls := make([]string, len(m.of))
 	for round := range *proofRounds {
@@ -27,16 +28,18 @@ func costs(t *testing.T, doc *strings.Builder, path string, n int64) {
 	fmt.Fprintf(doc, `## %s at a time
 
 %d rounds of %d slices of %v each. The ratio is of the server's CPU by KiB to that of the
-best way with a user buffer under the same congestion control.
+best way with a user buffer under the same congestion control. The rate is that of one client
+and informs: where the server has time to spare, client or pacing set it.
 
-| congestion control | way | server CPU/KiB | ratio | 95 %% interval | MB/s | system calls/MiB |
-|---|---|---|---|---|---|---|
+| congestion control | way | server CPU/KiB | ratio | MB/s | system calls/MiB |
+|---|---|---|---|---|---|
 `, FormatSize(n), *proofRounds, *proofSlices, *proofSlice)
 	for k, v := range m.of {
 		fmt.Fprintf(doc, "| %s | %v | %.1f ns | %s | %.0f | %s |\n", v.congestion, v.way, mean(m.column(k, sample.perKiB)),
-			interval(m.ratio(bestBuffer(m, v.congestion), k, sample.perKiB)), mean(m.column(k, sample.rate))/1e6, calls[k])
+			proof.Interval(m.ratio(bestBuffer(m, v.congestion), k, sample.perKiB)), mean(m.column(k, sample.rate))/1e6, calls[k])
 	}
 	judgeCost(t, doc, m)
+	pacing(t, doc, path, n, m)
 }
 
 // bestBuffer is the way with a user buffer that costs least.
@@ -48,14 +51,16 @@ func bestBuffer(m measured, congestion string) int {
 
 // judgeCost says whether sendfile is as cheap as required, and if it is so only without
 // the host's congestion control, that this is why.
-func judgeCost(t *testing.T, doc *strings.Builder, m measured) {
+func judgeCost(t *testing.T, doc *proof.Page, m measured) {
 	controls := congestions(t)
 	own, plain := controls[0], controls[len(controls)-1]
-	sendfile := func(congestion string) int { return m.place(t, variant{Way{Kind: KindSendfile}, congestion}) }
+	sendfile := func(congestion string) int {
+		return m.place(t, variant{way: Way{Kind: KindSendfile}, congestion: congestion})
+	}
 	cost := m.ratio(bestBuffer(m, own), sendfile(own), sample.perKiB)
 	answer := atMost(cost, costLimit)
 	fmt.Fprintf(doc, "\nsendfile spends at most %.1f of the best user buffer's server CPU (%v): %s, %s.\n\n",
-		costLimit, m.of[bestBuffer(m, own)], figures(cost), answer)
+		costLimit, m.of[bestBuffer(m, own)], proof.Interval(cost), answer)
 	if own == plain {
 		assert.Equal(t, met, answer, "sendfile's server CPU to that of a user buffer: %v", cost)
 		return
@@ -68,25 +73,56 @@ func judgeCost(t *testing.T, doc *strings.Builder, m measured) {
 With %[5]s in place of %[1]s, and nothing else changed, sendfile's server CPU by KiB is %[6]s
 of what it was: %.0[7]f ns more. What sendfile saves with %[1]s are %.0[8]f ns, those of two copies.
 
-`, plain, m.of[bestBuffer(m, plain)], figures(bare), atMost(bare, costLimit), own, figures(burden),
+`, plain, m.of[bestBuffer(m, plain)], proof.Interval(bare), atMost(bare, costLimit), own, proof.Interval(burden),
 		perKiB(sendfile(own))-perKiB(sendfile(plain)), perKiB(bestBuffer(m, plain))-perKiB(sendfile(plain)))
 	if answer == met {
 		return
 	}
 	if atMost(bare, costLimit) == met && burden.Lo > 1 {
-		fmt.Fprintf(doc, "So it is %s that prevents it here.", own)
-		if own == "bbr" {
-			doc.WriteString(` It paces: the kernel arms a timer of high resolution for each packet,
-which holds at most 64 KiB on loopback, and the next is sent when that has expired.`)
+		does := "prevents it"
+		if answer == undecided {
+			does = "leaves it undecided"
 		}
-		doc.WriteString("\n\n")
+		fmt.Fprintf(doc, "So it is %s that %s here.\n\n", own, does)
 	}
 	assert.Equal(t, met, atMost(bare, costLimit), "sendfile's server CPU to that of a user buffer is %v with %s, and with %s %v", cost, own, plain, bare)
 	assert.Greater(t, burden.Lo, 1.0, "sendfile costs too much with %s, which does not cost more than %s: %v", own, plain, burden)
 }
 
-// twins compares sendfile with io.Copy, which makes the same system call.
-func twins(t *testing.T, doc *strings.Builder, path string, n int64) {
+// pacing shows that it is pacing, and nothing else of a congestion control, that costs:
+// the same control with and without, by sendfile. The kernel arms a timer of high
+// resolution when a paced connection has sent a packet too early for its rate. So the
+// rate has to be one that the connection would exceed.
+func pacing(t *testing.T, doc *proof.Page, path string, n int64, m measured) {
+	bare := variant{way: Way{Kind: KindSendfile}, congestion: unpaced}
+	slowed := bare
+	slowed.pacing = int64(mean(m.column(m.place(t, bare), sample.rate)) / 2)
+	paced := measured{of: []variant{bare, slowed}}
+	for round := range *proofRounds {
+		all := contenders(t, path, n, round, paced.of)
+		paced.rounds = append(paced.rounds, inTurn(slicesOf(t, all, n, *proofSlice), round, *proofSlices))
+		end(t, all, n)
+	}
+	r := paced.ratio(0, 1, sample.perKiB)
+	fmt.Fprintf(doc, `## What pacing costs
+
+sendfile with %[1]s, and with %[1]s that is paced (SO_MAX_PACING_RATE) at %.0[2]f MB/s, half of the
+rate that it had above: %.1[3]f and %.1[4]f ns of server CPU by KiB, a ratio of %[5]s.
+`, unpaced, float64(slowed.pacing)/1e6, mean(paced.column(0, sample.perKiB)), mean(paced.column(1, sample.perKiB)), proof.Interval(r))
+	if r.Lo > 1 {
+		doc.WriteString(`Nothing else differs, so it is pacing that costs: the kernel arms a timer for almost every
+packet, which holds at most 64 KiB on loopback, and the next is sent when that has expired.
+`)
+	} else {
+		doc.WriteString("So it is not certain here that pacing costs anything.\n")
+	}
+	doc.WriteString("\n")
+}
+
+// twins compares sendfile with io.Copy, which makes the same system call. It is judged
+// under the control that does not pace: how fast a paced connection is depends on how fast
+// it was found to be before, which no margin of a few percent can be seen through.
+func twins(t *testing.T, doc *proof.Page, path string, n int64) {
 	copied, direct := Way{Kind: KindCopy}, Way{Kind: KindSendfile}
 	m := measured{of: variants(t, copied, direct)}
 	const passes = 8
@@ -99,13 +135,14 @@ func twins(t *testing.T, doc *strings.Builder, path string, n int64) {
 
 Both make the same system call, io.Copy by way of package net. %d rounds of %d slices of
 %v each. sendfile is not slower if its rate and its server CPU by KiB are, with all of
-their intervals, within %.0f %% of io.Copy's, or better.
+their intervals, within %.0f %% of io.Copy's, or better. %s is to show it, as it does not pace;
+no other may show the contrary.
 
-| congestion control | rate | 95 %% interval | server CPU/KiB | 95 %% interval | |
-|---|---|---|---|---|---|
-`, *twinRounds, passes, *proofSlice/2, 100*twinMargin)
-	for i, congestion := range congestions(t) {
-		a, b := m.place(t, variant{copied, congestion}), m.place(t, variant{direct, congestion})
+| congestion control | rate, sendfile / io.Copy | server CPU/KiB, sendfile / io.Copy | |
+|---|---|---|---|
+`, *twinRounds, passes, *proofSlice/2, 100*twinMargin, unpaced)
+	for _, congestion := range congestions(t) {
+		a, b := m.place(t, variant{way: copied, congestion: congestion}), m.place(t, variant{way: direct, congestion: congestion})
 		speed, burden := m.ratio(a, b, sample.rate), m.ratio(a, b, sample.perKiB)
 		answer := atLeast(speed, 1-twinMargin)
 		if answer != missed {
@@ -113,10 +150,11 @@ their intervals, within %.0f %% of io.Copy's, or better.
 				answer = other
 			}
 		}
-		fmt.Fprintf(doc, "| %s | %s | %s | %s |\n", congestion, interval(speed), interval(burden), answer)
-		if i == 0 {
+		fmt.Fprintf(doc, "| %s | %s | %s | %s |\n", congestion, proof.Interval(speed), proof.Interval(burden), answer)
+		if congestion == unpaced {
 			assert.Equal(t, met, answer, "rate %v, server CPU %v", speed, burden)
 		}
+		assert.NotEqual(t, missed, answer, "with %s: rate %v, server CPU %v", congestion, speed, burden)
 	}
 	doc.WriteString("\n")
 }

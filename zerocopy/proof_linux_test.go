@@ -6,18 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"netbench/internal/cpu"
+	"netbench/internal/proof"
 	"netbench/load"
-	"netbench/results"
+	"netbench/testenv"
 )
 
 // How long the proof measures: about nine minutes with these.
@@ -42,6 +40,7 @@ const (
 type variant struct {
 	way        Way
 	congestion string
+	pacing     int64 // bytes a second; 0 leaves it to the congestion control
 }
 
 func (v variant) String() string { return fmt.Sprintf("%v with %s", v.way, v.congestion) }
@@ -51,7 +50,7 @@ func variants(t *testing.T, ways ...Way) (all []variant) {
 	t.Helper()
 	for _, congestion := range congestions(t) {
 		for _, way := range ways {
-			all = append(all, variant{way, congestion})
+			all = append(all, variant{way: way, congestion: congestion})
 		}
 	}
 	return all
@@ -60,7 +59,7 @@ func variants(t *testing.T, ways ...Way) (all []variant) {
 // contender is a variant, on a server of its own.
 type contender struct {
 	variant
-	server *ServerProcess
+	server *testenv.Server
 	client *FileClient
 }
 
@@ -80,7 +79,7 @@ func contenders(t *testing.T, path string, n int64, round int, of []variant) []c
 	want := MaterialSum(1, n)
 	for i := range of {
 		k := (i + round) % len(of)
-		p := remoteOf(t, ServerConfig{File: path, Congestion: of[k].congestion})
+		p := remoteOf(t, ServerConfig{File: path, Congestion: of[k].congestion, Pacing: of[k].pacing})
 		c, err := DialFileServer(t.Context(), p.Addr())
 		require.NoError(t, err)
 		verify(t, c, of[k].way, n, want)
@@ -106,7 +105,7 @@ func end(t *testing.T, all []contender, n int64) {
 // slice lets a contender send files of n bytes for a while.
 func (c contender) slice(t *testing.T, n int64, length time.Duration, s *sample) {
 	t.Helper()
-	before, err := c.server.CPU(t.Context())
+	before, err := blockedCPU(c.server)
 	require.NoError(t, err)
 	begun := time.Now()
 	for sent := int64(0); sent == 0 || time.Since(begun) < length; sent += n {
@@ -114,7 +113,7 @@ func (c contender) slice(t *testing.T, n int64, length time.Duration, s *sample)
 		s.bytes += n
 	}
 	s.elapsed += time.Since(begun)
-	after, err := c.server.CPU(t.Context())
+	after, err := blockedCPU(c.server)
 	require.NoError(t, err)
 	s.cpu += after - before
 }
@@ -221,11 +220,6 @@ func (m measured) least(figure func(sample) float64, match func(variant) bool) i
 	return at
 }
 
-func interval(r load.Ratio) string { return fmt.Sprintf("%.3f | %.3f to %.3f", r.Mean, r.Lo, r.Hi) }
-
-// figures is a ratio within a sentence.
-func figures(r load.Ratio) string { return fmt.Sprintf("%.3f (%.3f to %.3f)", r.Mean, r.Lo, r.Hi) }
-
 // The answers to whether something that is required was met.
 const (
 	met       = "met"
@@ -258,41 +252,27 @@ func atLeast(r load.Ratio, limit float64) string {
 // TestProofZeroCopy sets all ways to send a file side by side, the best beside iperf3,
 // and sends a million messages by MSG_ZEROCOPY.
 func TestProofZeroCopy(t *testing.T) {
-	host, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	p := placed(t)
 	const file, stream = 10 << 20, 100 << 20
 	path := filepath.Join(t.TempDir(), "material")
 	require.NoError(t, WriteMaterial(path, 1, stream))
-	var doc strings.Builder
-	fmt.Fprintf(&doc, `# Ways to send a file
+	doc := proof.Begin(t, "Ways to send a file", "./zerocopy")
+	doc.WriteString(`Over loopback; the file is in the page cache. CPU is that of the server's process, in which
+loopback also does the receiver's share of TCP up to its socket. Each round has fresh servers
+of all variants, which send in turn, in slices of an order that is turned around. Ratios are
+geometric means over rounds with 95 % intervals; what is required is met if the whole interval
+says so. Every server's bytes were checked by SHA-256 before and after each round.
 
-    go test -tags proof -run '^TestProofZeroCopy$' -timeout 1h ./zerocopy
-
-wrote this on %s with %s for %s/%s on %s, %d CPUs (%s).
-Server on CPU %s, client on CPU %s, over loopback; the file is in the page cache. CPU is
-that of the server's process, in which loopback also does the receiver's share of TCP up
-to its socket. Each round has fresh servers of all variants, which send in turn, in slices
-of an order that is turned around. Ratios are geometric means over rounds with 95 %%
-intervals; what is required is met if the whole interval says so. Every server's bytes were
-checked by SHA-256 before and after each round.
-
-This host's congestion control is %s.
-
-`, time.Now().UTC().Format(time.DateOnly), host.GoVersion, host.GOOS, host.GOARCH, host.Kernel, host.CPUs, host.CPUModel,
-		cpu.Format(p.Server), cpu.Format(p.Generator), congestions(t)[0])
-	costs(t, &doc, path, file)
-	twins(t, &doc, path, file)
-	streams(t, &doc, path, stream)
-	million(t, &doc)
-	flags(t, &doc)
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
-	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
+`)
+	costs(t, doc, path, file)
+	twins(t, doc, path, file)
+	streams(t, doc, path, stream)
+	million(t, doc)
+	flags(t, doc)
+	doc.Save(t, *proofOut)
 }
 
 // million sends messages with checksums.
-func million(t *testing.T, doc *strings.Builder) {
+func million(t *testing.T, doc *proof.Page) {
 	near, far := pair(t)
 	begun := time.Now()
 	counts := exchange(t, near, far, *proofMessages, time.Hour)
@@ -308,7 +288,7 @@ which %d came out of order; %d sends were refused for want of notices.
 }
 
 // flags shows over which devices the kernel copied.
-func flags(t *testing.T, doc *strings.Builder) {
+func flags(t *testing.T, doc *proof.Page) {
 	fmt.Fprintf(doc, `## Where the kernel copies all the same
 
 The kernel must not let a receiver on the same machine hold pinned pages of the sender for

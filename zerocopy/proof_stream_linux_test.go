@@ -19,12 +19,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/internal/cpu"
+	"netbench/internal/proof"
 	"netbench/load"
 )
 
 // streams compares the rates of all ways with that of iperf3, which takes its turns
 // among them.
-func streams(t *testing.T, doc *strings.Builder, path string, n int64) {
+func streams(t *testing.T, doc *proof.Page, path string, n int64) {
 	if _, err := exec.LookPath("iperf3"); err != nil {
 		t.Fatalf("iperf3 is needed (Debian has a package of that name): %v", err)
 	}
@@ -54,27 +55,27 @@ says of the last %v of a second. Sender and receiver of iperf3 have the CPUs of 
 client. The ratio is to iperf3's rate with its own defaults under the same congestion
 control; -Z makes it use sendfile.
 
-| congestion control | way | MB/s | ratio to iperf3 | 95 %% interval |
-|---|---|---|---|---|
+| congestion control | way | MB/s | ratio to iperf3 |
+|---|---|---|---|
 `, *streamRounds, passes, length, FormatSize(n), time.Second-iperfWarm)
 	for i, congestion := range controls {
 		base := m.column(len(m.of)+2*i, sample.rate)
 		for k, v := range m.of {
 			if v.congestion == congestion {
 				own := m.column(k, sample.rate)
-				fmt.Fprintf(doc, "| %s | %v | %.0f | %s |\n", congestion, v.way, mean(own)/1e6, interval(load.RatioOf(base, own)))
+				fmt.Fprintf(doc, "| %s | %v | %.0f | %s |\n", congestion, v.way, mean(own)/1e6, proof.Interval(load.RatioOf(base, own)))
 			}
 		}
-		fmt.Fprintf(doc, "| %s | iperf3 | %.0f | |  |\n", congestion, mean(base)/1e6)
+		fmt.Fprintf(doc, "| %s | iperf3 | %.0f | |\n", congestion, mean(base)/1e6)
 		own := m.column(len(m.of)+2*i+1, sample.rate)
-		fmt.Fprintf(doc, "| %s | iperf3 -Z | %.0f | %s |\n", congestion, mean(own)/1e6, interval(load.RatioOf(base, own)))
+		fmt.Fprintf(doc, "| %s | iperf3 -Z | %.0f | %s |\n", congestion, mean(own)/1e6, proof.Interval(load.RatioOf(base, own)))
 	}
 	doc.WriteString("\n")
 	for i, congestion := range controls {
 		fastest := m.least(func(s sample) float64 { return 1 / s.rate() }, func(v variant) bool { return v.congestion == congestion })
 		r := m.ratio(len(m.of)+2*i, fastest, sample.rate)
 		fmt.Fprintf(doc, "The best way with %s, %v, reaches at least %.1f of iperf3's rate: %s, %s.\n\n",
-			congestion, m.of[fastest].way, streamLimit, figures(r), atLeast(r, streamLimit))
+			congestion, m.of[fastest].way, streamLimit, proof.Interval(r), atLeast(r, streamLimit))
 		assert.Equal(t, met, atLeast(r, streamLimit), "the best way with %s beside iperf3: %v", congestion, r)
 	}
 }

@@ -2,6 +2,9 @@ package zerocopy
 
 import (
 	"errors"
+	"fmt"
+	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 
@@ -60,7 +63,39 @@ func (p *pump) push(n int64, write func(fd int, done int64, most int) (int, erro
 	return sent, err
 }
 
-// fill puts the pump's counts into a report.
-func (p *pump) fill(r *Report) {
-	r.Calls, r.Partial, r.Waits = p.calls, p.partial, p.waits.Load()
+// pumped is what senders that pump have in common: all but Send.
+type pumped struct {
+	pump   pump
+	kind   Kind
+	report Report
+}
+
+func newPumped(conn *net.TCPConn, kind Kind, path string) (*pumped, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("%s: the connection: %w", kind, err)
+	}
+	return &pumped{pump: pump{raw: raw}, kind: kind, report: Report{Way: string(kind), Path: path}}, nil
+}
+
+// begin counts a Send, and gives access to the file's descriptor.
+func (p *pumped) begin(f *os.File, offset, n int64) (source syscall.RawConn, err error) {
+	if err := check(offset, n); err != nil {
+		return nil, err
+	}
+	p.report.Sends++
+	if source, err = f.SyscallConn(); err != nil {
+		return nil, failed(p.Way(), f, offset, n, 0, err)
+	}
+	return source, nil
+}
+
+func (p *pumped) Way() Way      { return Way{Kind: p.kind} }
+func (p *pumped) Settle() error { return nil }
+func (p *pumped) Close() error  { return nil }
+
+func (p *pumped) Report() Report {
+	r := p.report
+	r.Calls, r.Partial, r.Waits = p.pump.calls, p.pump.partial, p.pump.waits.Load()
+	return r
 }

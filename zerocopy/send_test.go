@@ -100,25 +100,38 @@ func TestAFileThatIsTooShortIsAnError(t *testing.T) {
 	})
 }
 
-// The file is truncated when the send is stopped in its first half by a receiver that
-// has read one byte.
+// begun is a Send of the whole of a file that is stopped in its first half by a receiver
+// that has read one byte.
+type begun struct {
+	near, far *net.TCPConn
+	sender    Sender
+	done      <-chan sending
+	read      [1]byte
+}
+
+func begin(t *testing.T, way Way, f *os.File) *begun {
+	t.Helper()
+	near, far := pair(t)
+	narrow(t, near, far)
+	b := &begun{near: near, far: far, sender: sender(t, near, way)}
+	b.done = start(b.sender, near, f, 0, fileSize)
+	_, err := io.ReadFull(far, b.read[:])
+	require.NoError(t, err)
+	return b
+}
+
+// The file is truncated when the send is stopped in its first half.
 func TestAFileThatShrinksUnderASendIsAnError(t *testing.T) {
 	const left = fileSize/2 + 100 // not at the end of a page
 	eachWay(t, func(t *testing.T, way Way) {
 		f, content := file(t, fileSize)
-		near, far := pair(t)
-		narrow(t, near, far)
-		s := sender(t, near, way)
-		done := start(s, near, f, 0, fileSize)
-		var one [1]byte
-		_, err := io.ReadFull(far, one[:])
-		require.NoError(t, err)
+		b := begin(t, way, f)
 		require.NoError(t, os.Truncate(f.Name(), left))
-		rest, err := io.ReadAll(far)
+		rest, err := io.ReadAll(b.far)
 		require.NoError(t, err)
-		end := result(t, done)
+		end := result(t, b.done)
 		require.ErrorIs(t, end.err, ErrShrank)
-		got := append(one[:], rest...)
+		got := append(b.read[:], rest...)
 		assert.Equal(t, end.sent, int64(len(got)), "what was sent is told exactly")
 		assert.Less(t, len(got), fileSize)
 		there := min(len(got), left)
@@ -129,21 +142,15 @@ func TestAFileThatShrinksUnderASendIsAnError(t *testing.T) {
 func TestAPeerThatGoesAwayEndsTheSend(t *testing.T) {
 	f, _ := file(t, fileSize)
 	eachWay(t, func(t *testing.T, way Way) {
-		near, far := pair(t)
-		narrow(t, near, far)
-		s := sender(t, near, way)
-		done := start(s, near, f, 0, fileSize)
-		var one [1]byte
-		_, err := io.ReadFull(far, one[:])
-		require.NoError(t, err)
-		require.NoError(t, far.SetLinger(0)) // a reset
-		require.NoError(t, far.Close())
-		end := result(t, done)
+		b := begin(t, way, f)
+		require.NoError(t, b.far.SetLinger(0)) // a reset
+		require.NoError(t, b.far.Close())
+		end := result(t, b.done)
 		require.Error(t, end.err)
 		assert.NotErrorIs(t, end.err, ErrShrank)
 		assert.NotErrorIs(t, end.err, os.ErrDeadlineExceeded)
 		assert.Less(t, end.sent, int64(fileSize))
-		assert.Equal(t, end.sent, s.Report().Bytes)
+		assert.Equal(t, end.sent, b.sender.Report().Bytes)
 	})
 }
 
@@ -163,16 +170,10 @@ func TestAPeerThatStallsIsLeftAtTheDeadline(t *testing.T) {
 func TestAConnectionThatIsClosedEndsTheSend(t *testing.T) {
 	f, _ := file(t, fileSize)
 	eachWay(t, func(t *testing.T, way Way) {
-		near, far := pair(t)
-		narrow(t, near, far)
-		s := sender(t, near, way)
-		done := start(s, near, f, 0, fileSize)
-		var one [1]byte
-		_, err := io.ReadFull(far, one[:])
-		require.NoError(t, err)
-		require.NoError(t, near.Close())
-		require.ErrorIs(t, result(t, done).err, net.ErrClosed)
-		_, err = s.Send(f, 0, 1)
+		b := begin(t, way, f)
+		require.NoError(t, b.near.Close())
+		require.ErrorIs(t, result(t, b.done).err, net.ErrClosed)
+		_, err := b.sender.Send(f, 0, 1)
 		assert.ErrorIs(t, err, net.ErrClosed)
 	})
 }

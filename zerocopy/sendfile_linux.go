@@ -2,8 +2,6 @@ package zerocopy
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -11,31 +9,12 @@ import (
 
 // sendfileSender calls sendfile(2). The offset is passed along, so the file's own
 // position does not move and the file may be shared.
-type sendfileSender struct {
-	pump   pump
-	report Report
-}
-
-func newSendfileSender(conn *net.TCPConn) (*sendfileSender, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, fmt.Errorf("sendfile: the connection: %w", err)
-	}
-	s := &sendfileSender{report: Report{Way: string(KindSendfile), Path: PathSendfile}}
-	s.pump.raw = raw
-	return s, nil
-}
-
-func (s *sendfileSender) Way() Way { return Way{Kind: KindSendfile} }
+type sendfileSender struct{ *pumped }
 
 func (s *sendfileSender) Send(f *os.File, offset, n int64) (sent int64, err error) {
-	if err := check(offset, n); err != nil {
-		return 0, err
-	}
-	s.report.Sends++
-	source, err := f.SyscallConn()
+	source, err := s.begin(f, offset, n)
 	if err != nil {
-		return 0, failed(s.Way(), f, offset, n, 0, err)
+		return 0, err
 	}
 	var fault error
 	err = source.Control(func(in uintptr) {
@@ -56,13 +35,3 @@ func (s *sendfileSender) Send(f *os.File, offset, n int64) (sent int64, err erro
 	}
 	return sent, nil
 }
-
-func (s *sendfileSender) Settle() error { return nil }
-
-func (s *sendfileSender) Report() Report {
-	r := s.report
-	s.pump.fill(&r)
-	return r
-}
-
-func (s *sendfileSender) Close() error { return nil }

@@ -7,8 +7,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
+	"runtime"
+	"sync/atomic"
 	"time"
+
+	"netbench/internal/tcpserver"
+	"netbench/models"
 )
 
 // ServerConfig is the configuration of a [FileServer].
@@ -26,7 +30,13 @@ type ServerConfig struct {
 	// Linux.
 	Congestion string `json:"congestion,omitempty"`
 
-	// IdleTimeout bounds the time until a request has come; 0 means 5 minutes.
+	// Pacing is SO_MAX_PACING_RATE of each connection in bytes a second: it is paced,
+	// also under a congestion control that does not pace by itself, and gets no faster
+	// than that. 0 leaves it to the congestion control. Needs Linux.
+	Pacing int64 `json:"pacing,omitempty"`
+
+	// IdleTimeout closes a connection on which nothing has moved for so long; 0 means 5
+	// minutes. Elsewhere than on Linux a file counts when it was sent.
 	IdleTimeout time.Duration `json:"idle_timeout,omitempty"`
 }
 
@@ -36,31 +46,17 @@ const defaultIdle = 5 * time.Minute
 // FileServer sends one file over TCP, from its beginning and in the way that the
 // client asks for. A connection sends in one way only. Clients that take less than
 // 64 KiB a second, beside 30 seconds, are cut off.
+//
+// It listens on a free loopback port. Of [models.Stats], BytesOut is what was taken by
+// senders, and requests are not counted in BytesIn.
 type FileServer struct {
-	config ServerConfig
-
-	mu        sync.Mutex
-	closed    chan struct{}
-	ended     bool // closed is closed
-	listeners map[net.Listener]struct{}
-	conns     map[*net.TCPConn]struct{}
-	sessions  sync.WaitGroup
-	stats     ServerStats
+	*tcpserver.Server
+	config    ServerConfig
+	sends     atomic.Uint64
+	lastError atomic.Pointer[error]
 }
 
-// ServerStats counts from the beginning of a server.
-type ServerStats struct {
-	Accepted  uint64 `json:"accepted"` // connections
-	Open      int    `json:"open"`     // connections that are now
-	Sends     uint64 `json:"sends"`    // requests to send that were met
-	Failed    uint64 `json:"failed"`   // connections that ended otherwise than by the client's or the server's closing them
-	LastError string `json:"last_error,omitempty"`
-}
-
-// ErrServerClosed is what Serve returns after Close.
-var ErrServerClosed = errors.New("zerocopy: the server is closed")
-
-// NewFileServer makes a server of a file.
+// NewFileServer makes a server of a file, which listens when it returns.
 func NewFileServer(config ServerConfig) (*FileServer, error) {
 	info, err := os.Stat(config.File)
 	switch {
@@ -70,140 +66,100 @@ func NewFileServer(config ServerConfig) (*FileServer, error) {
 		return nil, fmt.Errorf("serve %s: it is a %v of %d bytes (want a regular file that is not empty)", config.File, info.Mode().Type(), info.Size())
 	case config.SendBuffer < 0:
 		return nil, fmt.Errorf("serve %s: SendBuffer is %d (want bytes, or 0 for the kernel's choice)", config.File, config.SendBuffer)
+	case config.Pacing < 0:
+		return nil, fmt.Errorf("serve %s: Pacing is %d (want bytes a second, or 0 for none)", config.File, config.Pacing)
 	case config.IdleTimeout < 0:
 		return nil, fmt.Errorf("serve %s: IdleTimeout is %v (want a time, or 0 for %v)", config.File, config.IdleTimeout, defaultIdle)
 	case config.IdleTimeout == 0:
 		config.IdleTimeout = defaultIdle
 	}
 	if config.Congestion != "" {
-		if err := checkCongestion(config.Congestion); err != nil {
+		if err := tcpserver.CheckCongestion(config.Congestion); err != nil {
 			return nil, fmt.Errorf("serve %s: %w", config.File, err)
 		}
 	}
-	return &FileServer{
-		config: config, closed: make(chan struct{}),
-		listeners: map[net.Listener]struct{}{}, conns: map[*net.TCPConn]struct{}{},
-	}, nil
-}
-
-// Serve accepts connections until Close, and returns [ErrServerClosed] then. It closes
-// the listener, which has to be one for TCP.
-func (s *FileServer) Serve(l net.Listener) error {
-	defer l.Close()
-	s.mu.Lock()
-	if s.ended {
-		s.mu.Unlock()
-		return ErrServerClosed
+	if config.Pacing > 0 && runtime.GOOS != "linux" {
+		return nil, fmt.Errorf("serve %s: Pacing: %w (it needs Linux)", config.File, errors.ErrUnsupported)
 	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.listeners, l)
-	}()
-	for pause := time.Duration(0); ; {
-		c, err := l.Accept()
-		if err == nil {
-			pause = 0
-			s.begin(c)
-			continue
-		}
-		if s.isClosed() {
-			return ErrServerClosed
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return fmt.Errorf("accept: %w", err)
-		}
-		// Out of descriptors, as a rule: they come back when connections end.
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		select {
-		case <-time.After(pause):
-		case <-s.closed:
-			return ErrServerClosed
-		}
-	}
-}
-
-func (s *FileServer) isClosed() bool {
-	select {
-	case <-s.closed:
-		return true
-	default:
-		return false
-	}
-}
-
-// begin starts the session of a connection.
-func (s *FileServer) begin(c net.Conn) {
-	conn, ok := c.(*net.TCPConn)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !ok {
-		s.stats.Failed++
-		s.stats.LastError = fmt.Sprintf("accepted a %T (listen on TCP)", c)
-	}
-	if !ok || s.ended {
-		_ = c.Close()
-		return
-	}
-	s.conns[conn] = struct{}{}
-	s.stats.Accepted++
-	s.sessions.Go(func() {
-		err := s.session(conn)
-		_ = conn.Close()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.conns, conn)
-		if err != nil && !s.ended {
-			s.stats.Failed++
-			s.stats.LastError = err.Error()
-		}
+	s := &FileServer{config: config}
+	s.Server, err = tcpserver.New(models.Config{
+		Service: models.Echo{}, // has to be one, and is not looked at
+		Address: "127.0.0.1:0", SendBuffer: config.SendBuffer, IdleTimeout: config.IdleTimeout,
+	}, models.Stats{Model: "zerocopy"}, func(c *net.TCPConn) tcpserver.Session {
+		return &session{server: s, conn: c}
 	})
+	if err != nil {
+		return nil, fmt.Errorf("serve %s: %w", config.File, err)
+	}
+	return s, nil
 }
 
-// Stats says what the server did so far.
-func (s *FileServer) Stats() ServerStats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stats := s.stats
-	stats.Open = len(s.conns)
-	return stats
-}
+// Sends is how many requests to send were met.
+func (s *FileServer) Sends() uint64 { return s.sends.Load() }
 
-// Close closes listeners and connections, and returns when their goroutines have
-// ended. It may be called again.
-func (s *FileServer) Close() error {
-	s.mu.Lock()
-	if !s.ended {
-		s.ended = true
-		close(s.closed)
+// LastError is why a connection failed that did last; nil if none has. Stats counts them
+// in ConnErrors.
+func (s *FileServer) LastError() error {
+	if err := s.lastError.Load(); err != nil {
+		return *err
 	}
-	for l := range s.listeners {
-		_ = l.Close() // Serve closes it, too
-	}
-	for c := range s.conns {
-		_ = c.Close() // so does its session
-	}
-	s.mu.Unlock()
-	s.sessions.Wait()
 	return nil
 }
 
-// session answers the requests of a connection until it ends. The client's end of it
-// between requests is no error.
-func (s *FileServer) session(conn *net.TCPConn) (err error) {
-	if s.config.SendBuffer > 0 {
-		if err := conn.SetWriteBuffer(s.config.SendBuffer); err != nil {
+// session is a connection. It is a [tcpserver.Session].
+type session struct {
+	server   *FileServer
+	conn     *net.TCPConn
+	sent     atomic.Int64 // bytes
+	draining atomic.Bool
+	cut      atomic.Bool
+}
+
+// Serve answers requests until the client ends the connection, and closes it.
+func (s *session) Serve() error {
+	err := s.serve()
+	_ = s.conn.Close()
+	if err != nil && !s.cut.Load() {
+		s.server.lastError.Store(&err)
+	}
+	return err
+}
+
+// Drain wakes the session if it waits for a request.
+func (s *session) Drain() {
+	s.draining.Store(true)
+	_ = s.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// Cut closes the connection.
+func (s *session) Cut() {
+	s.cut.Store(true)
+	_ = s.conn.Close()
+}
+
+// Progress counts bytes, on Linux also within a file.
+func (s *session) Progress() uint64 {
+	return uint64(s.sent.Load()) + tcpserver.Transferred(s.conn)
+}
+
+// AddTo adds what was sent.
+func (s *session) AddTo(stats *models.Stats) { stats.BytesOut += uint64(s.sent.Load()) }
+
+// serve answers requests until the connection ends. The client's end of it between
+// requests is no error, nor is the server's.
+func (s *session) serve() (err error) {
+	conn := s.conn
+	if s.server.config.Congestion != "" {
+		if err := tcpserver.SetCongestion(conn, s.server.config.Congestion); err != nil {
 			return err
 		}
 	}
-	if s.config.Congestion != "" {
-		if err := setCongestion(conn, s.config.Congestion); err != nil {
+	if s.server.config.Pacing > 0 {
+		if err := tcpserver.SetPacing(conn, s.server.config.Pacing); err != nil {
 			return err
 		}
 	}
-	f, err := os.Open(s.config.File) // with a position of its own
+	f, err := os.Open(s.server.config.File) // with a position of its own
 	if err != nil {
 		return err
 	}
@@ -216,12 +172,12 @@ func (s *FileServer) session(conn *net.TCPConn) (err error) {
 	}()
 	lines := bufio.NewReaderSize(conn, maxRequest)
 	for {
-		if err := conn.SetDeadline(time.Now().Add(s.config.IdleTimeout)); err != nil {
+		line, err := lines.ReadSlice('\n')
+		if err := conn.SetWriteDeadline(time.Now().Add(grace)); err != nil {
 			return err
 		}
-		line, err := lines.ReadSlice('\n')
 		switch {
-		case err == io.EOF && len(line) == 0:
+		case err == io.EOF && len(line) == 0, s.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
 		case errors.Is(err, bufio.ErrBufferFull):
 			return errors.Join(
@@ -243,14 +199,14 @@ func (s *FileServer) session(conn *net.TCPConn) (err error) {
 			}
 			continue
 		}
-		if err := s.answer(conn, r, sender, f); err != nil {
+		if err := s.answer(r, sender, f); err != nil {
 			return err
 		}
 	}
 }
 
 // refuse returns why a request cannot be met, if so.
-func (s *FileServer) refuse(r request, sender Sender, f *os.File) error {
+func (s *session) refuse(r request, sender Sender, f *os.File) error {
 	if r.verb == verbReport {
 		if sender == nil {
 			return errors.New("nothing was sent on this connection yet")
@@ -271,29 +227,29 @@ func (s *FileServer) refuse(r request, sender Sender, f *os.File) error {
 }
 
 // answer meets a request.
-func (s *FileServer) answer(conn *net.TCPConn, r request, sender Sender, f *os.File) error {
+func (s *session) answer(r request, sender Sender, f *os.File) error {
 	if r.verb == verbReport {
 		line, err := reportLine(sender.Report())
 		if err != nil {
 			return err
 		}
-		return reply(conn, line)
+		return reply(s.conn, line)
 	}
-	if err := conn.SetWriteDeadline(time.Now().Add(allowed(r.n))); err != nil {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(allowed(r.n))); err != nil {
 		return err
 	}
-	if err := reply(conn, fmt.Sprintf("%s %d", replyOK, r.n)); err != nil {
+	if err := reply(s.conn, fmt.Sprintf("%s %d", replyOK, r.n)); err != nil {
 		return err
 	}
-	if _, err := sender.Send(f, 0, r.n); err != nil {
+	sent, err := sender.Send(f, 0, r.n)
+	s.sent.Add(sent)
+	if err != nil {
 		return err
 	}
 	if err := sender.Settle(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stats.Sends++
+	s.server.sends.Add(1)
 	return nil
 }
 

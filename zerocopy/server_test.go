@@ -3,6 +3,7 @@ package zerocopy
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"netbench/models"
+	"netbench/testenv"
 )
 
 // material makes a file that a server sends.
@@ -29,17 +33,14 @@ func serve(t testing.TB, config ServerConfig) (s *FileServer, addr string) {
 	t.Helper()
 	s, err := NewFileServer(config)
 	require.NoError(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
+	go func() { served <- s.Serve() }()
 	t.Cleanup(func() {
 		require.NoError(t, s.Close())
-		require.ErrorIs(t, <-served, ErrServerClosed)
-		require.ErrorIs(t, s.Serve(l), ErrServerClosed, "after Close")
-		require.Zero(t, s.Stats().Open)
+		require.ErrorIs(t, <-served, models.ErrServerClosed)
+		require.Zero(t, s.Stats().Active)
 	})
-	return s, l.Addr().String()
+	return s, s.Addr().String()
 }
 
 // dial makes a client, which is closed with the test.
@@ -72,11 +73,12 @@ func TestAClientGetsTheFileByTheWayItAsksFor(t *testing.T) {
 		assert.Equal(t, way.Kind == KindZeroCopy, r.ZeroCopy != nil)
 		stats := s.Stats()
 		assert.Equal(t, uint64(1), stats.Accepted)
-		assert.Equal(t, 1, stats.Open)
-		assert.Equal(t, uint64(8), stats.Sends)
+		assert.EqualValues(t, 1, stats.Active)
+		assert.EqualValues(t, r.Bytes, stats.BytesOut)
+		assert.Equal(t, uint64(8), s.Sends())
 		require.NoError(t, c.Close())
-		require.Eventually(t, func() bool { return s.Stats().Open == 0 }, patience, pollEvery)
-		assert.Zero(t, s.Stats().Failed, s.Stats().LastError)
+		require.Eventually(t, func() bool { return s.Stats().Active == 0 }, patience, pollEvery)
+		assert.Zero(t, s.Stats().ConnErrors, "%v", s.LastError())
 	})
 }
 
@@ -151,7 +153,7 @@ func TestARequestWithoutAnEndClosesTheConnection(t *testing.T) {
 	answer, err := io.ReadAll(conn)
 	require.NoError(t, err)
 	assert.Contains(t, string(answer), "error the request is longer than 128 bytes")
-	require.Eventually(t, func() bool { return s.Stats().Failed == 1 }, patience, pollEvery)
+	require.Eventually(t, func() bool { return s.Stats().ConnErrors == 1 }, patience, pollEvery)
 }
 
 func TestAnIdleClientIsLeft(t *testing.T) {
@@ -163,7 +165,30 @@ func TestAnIdleClientIsLeft(t *testing.T) {
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 	_, err = conn.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
-	require.Eventually(t, func() bool { return s.Stats().Open == 0 }, patience, pollEvery)
+	require.Eventually(t, func() bool { return s.Stats().Active == 0 }, patience, pollEvery)
+	assert.EqualValues(t, 1, s.Stats().IdleClosed)
+}
+
+func TestShutdownSendsWhatWasAskedForAndDoesNotWaitForIdleClients(t *testing.T) {
+	const n = 4 << 20
+	path := material(t, n)
+	eachWay(t, func(t *testing.T, way Way) {
+		s, addr := serve(t, ServerConfig{File: path, SendBuffer: 64 << 10})
+		idle, busy := dial(t, addr), dial(t, addr)
+		require.NoError(t, idle.Fetch(way, 1))
+		line, err := busy.ask(request{verbSend, way, n}, patience)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf("ok %d", n), line)
+		down := make(chan error, 1)
+		go func() { down <- s.Shutdown(t.Context()) }()
+		_, err = idle.conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+		got, err := io.ReadAll(busy.in)
+		require.NoError(t, err)
+		assert.Equal(t, MaterialSum(1, n), sha256.Sum256(got))
+		require.NoError(t, <-down)
+		assert.Zero(t, s.Stats().ConnErrors, "%v", s.LastError())
+	})
 }
 
 func TestAFileThatShrinksUnderTheServerCutsTheAnswer(t *testing.T) {
@@ -183,8 +208,8 @@ func TestAFileThatShrinksUnderTheServerCutsTheAnswer(t *testing.T) {
 		got, err := io.ReadAll(c.in)
 		require.NoError(t, err)
 		assert.Less(t, len(got), n)
-		require.Eventually(t, func() bool { return s.Stats().Failed == 1 }, patience, pollEvery)
-		assert.Contains(t, s.Stats().LastError, ErrShrank.Error())
+		require.Eventually(t, func() bool { return s.Stats().ConnErrors == 1 }, patience, pollEvery)
+		assert.ErrorIs(t, s.LastError(), ErrShrank)
 		// The next one is served what is left.
 		sum, err := dial(t, addr).Hash(way, n/2)
 		require.NoError(t, err)
@@ -210,8 +235,9 @@ func TestCloseDoesNotWaitForClientsThatDoNotRead(t *testing.T) {
 		case <-time.After(patience):
 			require.FailNow(t, "Close waits for the client")
 		}
-		assert.Zero(t, s.Stats().Open)
-		assert.Zero(t, s.Stats().Failed, "ended by the server, which is no failure")
+		assert.Zero(t, s.Stats().Active)
+		assert.NoError(t, s.LastError())
+		assert.Zero(t, s.Stats().ConnErrors, "ended by the server, which is no failure")
 	})
 }
 
@@ -222,7 +248,7 @@ func TestWhatCannotBeServedIsRefused(t *testing.T) {
 	good := material(t, 1)
 	for _, config := range []ServerConfig{
 		{}, {File: filepath.Join(dir, "missing")}, {File: dir}, {File: empty}, {File: "a\x00b"},
-		{File: good, SendBuffer: -1}, {File: good, IdleTimeout: -1}, {File: good, Congestion: "tape"},
+		{File: good, SendBuffer: -1}, {File: good, IdleTimeout: -1}, {File: good, Pacing: -1}, {File: good, Congestion: "tape"},
 	} {
 		_, err := NewFileServer(config)
 		assert.Error(t, err, "%+v", config)
@@ -232,7 +258,7 @@ func TestWhatCannotBeServedIsRefused(t *testing.T) {
 func TestAServerInAProcessOfItsOwnIsMeasuredAndEnds(t *testing.T) {
 	closesAll(t)
 	const n = 4 << 20
-	p, err := StartFileServer(t.Context(), ProcessConfig{Server: ServerConfig{File: material(t, n)}})
+	p, err := StartFileServer(t.Context(), ServerConfig{File: material(t, n)}, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Kill()) })
 	c := dial(t, p.Addr())
@@ -240,31 +266,33 @@ func TestAServerInAProcessOfItsOwnIsMeasuredAndEnds(t *testing.T) {
 	sum, err := c.Hash(way, n)
 	require.NoError(t, err)
 	require.Equal(t, MaterialSum(1, n), sum)
-	before, err := p.CPU(t.Context())
+	before, err := blockedCPU(p)
 	if err == nil { // Linux
 		for range 10 {
 			require.NoError(t, c.Fetch(way, n))
 		}
-		after, err := p.CPU(t.Context())
+		after, err := blockedCPU(p)
 		require.NoError(t, err)
 		assert.Greater(t, after, before)
 	}
-	stats, err := p.Stats(t.Context())
+	snapshot, err := p.Stats(t.Context())
 	require.NoError(t, err)
-	assert.Positive(t, stats.Sends)
-	allocated, err := p.Allocations(t.Context())
-	require.NoError(t, err)
-	assert.Positive(t, allocated.Objects)
+	assert.GreaterOrEqual(t, snapshot.Server.BytesOut, uint64(n))
+	assert.EqualValues(t, 1, snapshot.Server.Active)
+	require.NoError(t, c.Close())
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, p.Stop(ctx))
-	require.Error(t, c.Fetch(way, n))
+	_, err = DialFileServer(t.Context(), p.Addr())
+	require.Error(t, err)
 }
 
 func TestAServerThatCannotStartSaysWhy(t *testing.T) {
 	closesAll(t)
-	_, err := StartFileServer(t.Context(), ProcessConfig{Server: ServerConfig{File: filepath.Join(t.TempDir(), "missing")}})
+	_, err := StartFileServer(t.Context(), ServerConfig{File: filepath.Join(t.TempDir(), "missing")}, nil)
 	require.ErrorContains(t, err, "missing")
+	_, err = testenv.StartServer(t.Context(), testenv.ServerSpec{Model: Model, Service: "echo", StartTimeout: startLimit})
+	require.ErrorContains(t, err, envConfig)
 }
 
 func TestMaterialIsTheSameHoweverItIsRead(t *testing.T) {

@@ -50,17 +50,12 @@ func TestAClosedZeroCopyConnRefusesEverything(t *testing.T) {
 // What the kernel still reads when the buffers are unmapped arrives as it was.
 func TestBuffersThatAreFreedBeforeTheirCompletionArriveWhole(t *testing.T) {
 	closesAll(t)
-	near, far := pair(t)
-	require.NoError(t, far.SetReadBuffer(64<<10)) // whatever the host's default is
-	const n = 256 << 10
-	z, err := NewZeroCopyConn(near, 1, n)
-	require.NoError(t, err)
-	m, err := z.Take()
-	require.NoError(t, err)
+	z, m, far := large(t)
+	n := len(m.Bytes)
 	want := make([]byte, n)
 	_, _ = io.ReadFull(Material(6), want)
 	copy(m.Bytes, want)
-	_, err = z.Send(m, n)
+	_, err := z.Send(m, n)
 	require.NoError(t, err)
 	require.Positive(t, z.ledger.underWay(), "all is complete already, though nothing was read")
 	require.NoError(t, z.Close())

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"netbench/models"
 	"netbench/internal/tcpserver"
+	"netbench/models"
 )
 
 // allow sets how many descriptors this process may have, and returns how many it might.

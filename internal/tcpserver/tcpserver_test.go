@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"netbench/models"
 	"netbench/internal/tcpserver"
+	"netbench/models"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

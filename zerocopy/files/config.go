@@ -27,6 +27,14 @@ type Config struct {
 	// Stall is the time within which a client has to send or to take a block; 0
 	// means [DefaultStall].
 	Stall time.Duration
+
+	// Hosts are the names by which clients may call the service, without ports; none
+	// means any. With them a request whose Host is another name is answered with 421,
+	// unless that is an address, "localhost" or a name below it. That keeps out pages
+	// of other sites whose name was made to lead here (DNS rebinding): for a browser
+	// they are of the same origin. A service that is meant for its own host alone
+	// should have some, be it just "localhost".
+	Hosts []string
 }
 
 // Defaults of [Config].
@@ -43,9 +51,10 @@ const (
 	// The parser of forms reads 4 KiB at a time, which would be a system call each.
 	readAhead = 32 << 10
 
-	// formOverhead is how much may be in a form before the file and after it:
-	// boundaries, headers, other fields.
-	formOverhead = 1 << 20
+	// formOverhead is how much may be in a form before the file, and again after it:
+	// boundaries, headers, other fields. The parser holds the headers of a part in
+	// memory, so this bounds what an upload can make the service hold.
+	formOverhead = 64 << 10
 )
 
 // withDefaults checks c and fills in its defaults.

@@ -32,6 +32,14 @@
 // the rest is taken and thrown away for up to 5 s: else many a client would see a
 // broken connection in place of the answer. Such a connection is not used again.
 //
+// # Other sites
+//
+// A browser sends the requests of any page to any address, this host's own, too. An
+// upload from a page of another origin is refused, by Origin or Sec-Fetch-Site
+// ([http.CrossOriginProtection]); other pages may not read or embed what is here; one
+// whose name was made to lead here is refused by [Config].Hosts. A file is never
+// taken for another kind than its name says, and runs no script if it is shown.
+//
 // # Requests
 //
 //	POST /upload            one file as multipart/form-data; ?name= overrides its name
@@ -39,6 +47,8 @@
 //	GET  /N                 the file, to be shown
 //	GET  /list              the names, sizes and times of all files, as JSON
 //	GET  /                  a page that does all this
+//
+// A file that is called upload, download or list is given out by /download alone.
 //
 // HEAD goes where GET does. An upload is answered with 201 and an object: filename,
 // size in bytes, md5 and sha256 in hexadecimal, upload_time in seconds from the

@@ -150,6 +150,37 @@ func TestConditionsAreChecked(t *testing.T) {
 	}
 }
 
+// A client may hold the first half of a file that was replaced within the second of
+// its date; the date is still the same.
+func TestADateThatIsTooYoungResumesNothing(t *testing.T) {
+	s := serve(t, place{})
+	s.put("a.txt", "0123456789")
+	for name, c := range map[string]struct {
+		changed time.Duration // after now
+		dated   bool
+	}{"old": {-10 * time.Second, true}, "young": {0, false}, "in the future": {time.Hour, false}} {
+		t.Run(name, func(t *testing.T) {
+			changed := time.Now().Add(c.changed)
+			require.NoError(t, os.Chtimes(filepath.Join(s.dir, "a.txt"), changed, changed))
+			date := changed.UTC().Format(http.TimeFormat)
+			status, want, header := http.StatusOK, "0123456789", ""
+			if c.dated {
+				status, want, header = http.StatusPartialContent, "12", date
+			}
+			reply, body := s.do(http.MethodGet, "/a.txt", nil, "Range", "bytes=1-2", "If-Range", date)
+			assert.Equal(t, status, reply.StatusCode)
+			assert.Equal(t, want, body)
+			assert.Equal(t, header, reply.Header.Get("Last-Modified"))
+			reply, body = s.do(http.MethodGet, "/a.txt", nil, "Range", "bytes=1-2", "If-Range", reply.Header.Get("Etag"))
+			assert.Equal(t, http.StatusPartialContent, reply.StatusCode, "the entity tag is as good as ever")
+			assert.Equal(t, "12", body)
+			reply, body = s.do(http.MethodGet, "/a.txt", nil, "Range", "bytes=1-2")
+			assert.Equal(t, http.StatusPartialContent, reply.StatusCode, "without a condition, too")
+			assert.Equal(t, "12", body)
+		})
+	}
+}
+
 func TestHEADSaysWhatGETWouldAndSendsNothing(t *testing.T) {
 	s := serve(t, place{})
 	s.put("a.txt", "0123456789")

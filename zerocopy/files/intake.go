@@ -6,8 +6,11 @@ import (
 	"time"
 )
 
-// errTooLarge says that a body has more than it may.
-var errTooLarge = errors.New("the body is too large")
+// What a body can have more of than it may.
+var (
+	errTooLarge = errors.New("the file is too large")
+	errPadded   = errors.New("the form has too much beside the file")
+)
 
 // intake is the body of an upload as it comes. It ends one that is too large, and
 // one whose client stalls: a client has to send a block within its patience, in
@@ -17,6 +20,7 @@ type intake struct {
 	from io.Reader
 
 	most int64 // bytes that may still come
+	over error // what it is if more do
 
 	patience time.Duration // left for the current block
 	moved    int           // bytes of the current block
@@ -41,7 +45,7 @@ func (in *intake) Read(p []byte) (int, error) {
 		in.moved, in.patience = 0, in.x.config.Stall
 	}
 	if in.most -= int64(n); in.most < 0 {
-		return 0, errTooLarge
+		return 0, in.over
 	}
 	if err == io.EOF {
 		// From here on net/http waits for the client to go away or to send the next
@@ -49,6 +53,17 @@ func (in *intake) Read(p []byte) (int, error) {
 		in.rest()
 	}
 	return n, err
+}
+
+// file lets a file of at most size bytes come. Some of what stands behind it may be
+// read along with it.
+func (in *intake) file(size int64) {
+	in.most, in.over = in.most+size+formOverhead, errTooLarge
+}
+
+// after ends that: what was not used of the file's size is not for what follows.
+func (in *intake) after() {
+	in.most, in.over = min(in.most, formOverhead), errPadded
 }
 
 // rest takes the deadline away while the client is not waited for.

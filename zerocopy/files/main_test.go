@@ -197,10 +197,12 @@ func hidden(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-// put lays a file into the directory.
+// put lays a file into the directory, as one that has been there for an hour.
 func (s *site) put(name, content string) {
 	s.t.Helper()
-	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600))
+	path, then := filepath.Join(s.dir, name), time.Now().Add(-time.Hour)
+	require.NoError(s.t, os.WriteFile(path, []byte(content), 0o600))
+	require.NoError(s.t, os.Chtimes(path, then, then))
 }
 
 // do sends a request with headers (name, value, name, value) and reads the answer.

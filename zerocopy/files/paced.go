@@ -18,6 +18,7 @@ type paced struct {
 	http.ResponseWriter
 	x *exchange
 
+	undated bool  // the date of the file is not to be sent
 	status  int   // that was sent, 0 for none
 	refused int   // status of an error that was not, 0 for none
 	sent    int64 // bytes of the body
@@ -33,6 +34,9 @@ func (p *paced) WriteHeader(status int) {
 		return
 	}
 	p.status = status
+	if p.undated {
+		p.Header().Del("Last-Modified")
+	}
 	p.x.writeBy(p.x.config.Stall)
 	p.ResponseWriter.WriteHeader(status)
 }
@@ -59,10 +63,12 @@ func (p *paced) ReadFrom(src io.Reader) (int64, error) {
 		return p.copy(src)
 	}
 	var total int64
+	// The system call gets a file and a number of bytes, nothing else: any other
+	// reader in between would make it a copy through memory. One for all pieces, as
+	// what a slow reader leaves to the collector counts as much as what it holds.
+	piece := io.LimitedReader{R: file}
 	for rest.N > 0 {
-		// The system call gets a file and a number of bytes, nothing else: any
-		// other reader in between would make it a copy through memory.
-		piece := io.LimitedReader{R: file, N: min(rest.N, int64(p.x.config.Buffer))}
+		piece.N = min(rest.N, int64(p.x.config.Buffer))
 		p.x.writeBy(p.x.config.Stall)
 		n, err := below.ReadFrom(&piece)
 		total += n

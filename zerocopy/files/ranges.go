@@ -41,6 +41,18 @@ func withSaneRange(r *http.Request, size int64) *http.Request {
 	return sane
 }
 
+// withoutRangeByDate is the request without a Range that depends on a date.
+func withoutRangeByDate(r *http.Request) *http.Request {
+	condition := r.Header.Get("If-Range")
+	if condition == "" || strings.Contains(condition, `"`) { // none, or an entity tag
+		return r
+	}
+	whole := r.WithContext(r.Context())
+	whole.Header = r.Header.Clone()
+	whole.Header.Del("Range")
+	return whole
+}
+
 // invalidRange is answered with 416.
 const invalidRange = "bytes=x"
 

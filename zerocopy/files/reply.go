@@ -27,7 +27,6 @@ func (x *exchange) reply(status int, kind string, body []byte) {
 	h := x.w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-cache")
 	x.writeBy(x.config.Stall) // also for what net/http sends when this exchange is over
 	x.w.WriteHeader(status)

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -90,7 +94,7 @@ func (s *Service) clean() error {
 			return err
 		}
 		for _, e := range entries {
-			if !strings.HasPrefix(e.Name(), temporaryPrefix) {
+			if !strings.HasPrefix(e.Name(), temporaryPrefix) || !e.Type().IsRegular() {
 				continue
 			}
 			if err := s.root.Remove(e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -155,6 +159,9 @@ func (s *Service) Stats() Stats {
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{Service: s, w: w, r: r, control: http.NewResponseController(w)}
 	x.expectBody()
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // pages of others may link, not embed
 	if s.begin() {
 		defer s.under.Done()
 		if err := x.route(); err != nil {
@@ -200,6 +207,9 @@ func until(d time.Duration) time.Time {
 // route finds out what is asked for. It is no [http.ServeMux], which answers paths
 // with ".." by redirecting to others.
 func (x *exchange) route() error {
+	if !x.called() {
+		return refuse(http.StatusMisdirectedRequest, "the service is not called that (use its address, or a name that it was told)")
+	}
 	path := strings.TrimPrefix(x.r.URL.Path, "/")
 	if path == "upload" {
 		if err := x.permit(http.MethodPost); err != nil {
@@ -214,7 +224,10 @@ func (x *exchange) route() error {
 	case "list":
 		return x.list()
 	case "download":
-		query := x.r.URL.Query()
+		query, err := x.query()
+		if err != nil {
+			return err
+		}
 		if !query.Has("file") {
 			return refuse(http.StatusBadRequest, "no file is named (use /download?file=NAME)")
 		}
@@ -224,6 +237,35 @@ func (x *exchange) route() error {
 		return x.page(asset)
 	}
 	return x.download(path, "inline")
+}
+
+// called tells whether the client calls the service by one of its names.
+func (x *exchange) called() bool {
+	host := x.r.Host
+	if len(x.config.Hosts) == 0 || host == "" { // browsers always say one
+		return true
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return true // nobody can make that lead elsewhere
+	}
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761, section 6.3
+		return true
+	}
+	return slices.ContainsFunc(x.config.Hosts, func(name string) bool { return strings.EqualFold(name, host) })
+}
+
+// query is that of the request. What cannot be read must not be taken for absent: an
+// upload would be stored under another name than the one that is meant.
+func (x *exchange) query() (url.Values, error) {
+	query, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, `the query cannot be read (write "%" of a name as %25, and ";" as %3B)`)
+	}
+	return query, nil
 }
 
 // permit refuses other methods than these.

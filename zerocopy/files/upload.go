@@ -35,6 +35,10 @@ func (x *exchange) upload() error {
 	if err := x.origins.Check(x.r); err != nil {
 		return refuse(http.StatusForbidden, "the request comes from a page of another origin")
 	}
+	query, err := x.query()
+	if err != nil {
+		return err
+	}
 	kind, params, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" {
 		return refuse(http.StatusUnsupportedMediaType, "the body is no form (send multipart/form-data)")
@@ -45,7 +49,7 @@ func (x *exchange) upload() error {
 	if x.r.ContentLength > x.config.MaxSize+2*formOverhead {
 		return x.tooLarge()
 	}
-	body := &intake{x: x, from: x.r.Body, most: formOverhead, patience: x.config.Stall}
+	body := &intake{x: x, from: x.r.Body, most: formOverhead, over: errPadded, patience: x.config.Stall}
 	in := x.readers.Get().(*bufio.Reader)
 	in.Reset(body)
 	defer func() {
@@ -53,16 +57,16 @@ func (x *exchange) upload() error {
 		x.readers.Put(in)
 	}()
 	form := multipart.NewReader(in, params["boundary"])
-	part, name, err := x.filePart(form)
+	part, name, err := x.filePart(form, query)
 	if err != nil {
 		return err
 	}
-	body.most += x.config.MaxSize + formOverhead
+	body.file(x.config.MaxSize)
 	return x.take(part, name, form, in, body)
 }
 
 // filePart skips to the file of the form and finds its name.
-func (x *exchange) filePart(form *multipart.Reader) (*multipart.Part, string, error) {
+func (x *exchange) filePart(form *multipart.Reader, query url.Values) (*multipart.Part, string, error) {
 	for {
 		// Not NextPart, which decodes quoted-printable: a file is stored as it came.
 		part, err := form.NextRawPart()
@@ -81,7 +85,7 @@ func (x *exchange) filePart(form *multipart.Reader) (*multipart.Part, string, er
 		if name == "" { // another field, or a file that was not chosen
 			continue
 		}
-		if query := x.r.URL.Query(); query.Has("name") {
+		if query.Has("name") {
 			name = query.Get("name")
 		}
 		if err := CheckName(name); err != nil {
@@ -106,6 +110,7 @@ func (x *exchange) take(part io.Reader, name string, form *multipart.Reader, in 
 	if err != nil {
 		return err
 	}
+	body.after()
 	if err := x.expectEnd(form, in); err != nil {
 		return err
 	}
@@ -185,6 +190,8 @@ func (x *exchange) unreadable(err error) error {
 	switch {
 	case errors.Is(err, errTooLarge):
 		return x.tooLarge()
+	case errors.Is(err, errPadded):
+		return refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("the form has more than %d bytes beside the file", formOverhead))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return refuse(http.StatusRequestTimeout, fmt.Sprintf("less than %d bytes came within %v", x.config.Buffer, x.config.Stall))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

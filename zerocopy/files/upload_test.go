@@ -89,6 +89,29 @@ func TestAFileIsReplacedWholeAndItsReadersKeepTheOldOne(t *testing.T) {
 	assert.NotEqual(t, before.Header.Get("Etag"), after.Header.Get("Etag"), "same size, other file")
 }
 
+// The parser holds the headers of a part in memory: what a file may have must not be
+// what they may have.
+func TestAFormHasLittleBesideItsFile(t *testing.T) {
+	s := serve(t, place{})
+	const head = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n"
+	much := strings.Repeat("x", 200<<10)
+	for name, body := range map[string]string{
+		"a header before":    "--b\r\nX: " + much + "\r\n\r\n\r\n" + head + "\r\nfile\r\n--b--",
+		"a field before":     "--b\r\nContent-Disposition: form-data; name=\"g\"\r\n\r\n" + much + "\r\n" + head + "\r\nfile\r\n--b--",
+		"a header of it":     head + "X: " + much + "\r\n\r\nfile\r\n--b--",
+		"a header behind":    head + "\r\nfile\r\n--b\r\nX: " + much + "\r\n\r\n\r\n--b--",
+		"behind the last":    head + "\r\nfile\r\n--b--\r\n" + much,
+		"behind a large one": head + "\r\n" + noise(1<<20) + "\r\n--b--\r\n" + much,
+	} {
+		t.Run(name, func(t *testing.T) {
+			reply, answer := s.do(http.MethodPost, "/upload", strings.NewReader(body), "Content-Type", "multipart/form-data; boundary=b")
+			assertRefused(t, http.StatusRequestEntityTooLarge, "more than 65536 bytes beside the file", reply, answer)
+			assert.Empty(t, hidden(t, s.dir))
+		})
+	}
+	assert.Zero(t, s.service.Stats().Uploads)
+}
+
 func TestFieldsBesideTheFileAreSkipped(t *testing.T) {
 	s := serve(t, place{})
 	text := "--b\r\nContent-Disposition: form-data; name=\"comment\"\r\n\r\nhello\r\n" +

@@ -6,8 +6,9 @@
 // kernel's pages through a pipe, so that no byte need be copied on the way: also two
 // system calls for each piece, each of which does more than a read or a write, but
 // does not depend on how many bytes lie in a page. So there should be a size of message
-// below which the buffer is cheaper and above which splice is. It belongs to a kernel
-// and a machine; the proof of this package finds it.
+// below which the buffer is cheaper and above which splice is. It belongs to a kernel, a
+// machine and a congestion control, as one that paces costs by the packet whatever moved
+// the bytes; the proof of this package finds it and names all three.
 //
 // A pipe has two descriptors and, once there are many, a budget (see pipe(7),
 // pipe-user-pages-soft). [Splice] borrows one from a pool while there is something in
@@ -41,6 +42,7 @@ import (
 	"slices"
 	"time"
 
+	"netbench/internal/tcpserver"
 	"netbench/models"
 )
 
@@ -78,6 +80,10 @@ const (
 // upstream is, host:port. It goes into testenv.ServerSpec.Env.
 const EnvUpstream = "NETBENCH_PROXY_UPSTREAM"
 
+// EnvCongestion is the environment variable for Options.Congestion of such a server; it
+// need not be set.
+const EnvCongestion = "NETBENCH_PROXY_CONGESTION"
+
 // Options are what a proxy needs beyond a model's configuration.
 type Options struct {
 	Way Way // required
@@ -87,6 +93,10 @@ type Options struct {
 
 	// DialTimeout bounds a connect to it; 0 means 5 s.
 	DialTimeout time.Duration
+
+	// Congestion is TCP_CONGESTION of both connections, for instance "reno": of what the
+	// proxy sends. "" leaves it to the kernel. Needs Linux.
+	Congestion string
 
 	// IdlePipes is how many empty pipes Splice keeps, 0 to 10,000; 0 means 64.
 	// Further ones are closed when they become empty.
@@ -106,6 +116,11 @@ func (o Options) check() (Options, error) {
 	}
 	if host, port, err := net.SplitHostPort(o.Upstream); err != nil || host == "" || port == "" {
 		return o, fmt.Errorf("proxy: upstream %q is no address (want host:port, for instance 127.0.0.1:8080)", o.Upstream)
+	}
+	if o.Congestion != "" {
+		if err := tcpserver.CheckCongestion(o.Congestion); err != nil {
+			return o, fmt.Errorf("proxy: %w", err)
+		}
 	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = DefaultDialTimeout
@@ -129,7 +144,7 @@ func Models() map[string]models.Factory {
 			if upstream == "" {
 				return nil, fmt.Errorf("proxy: %s is not set (want the address of the upstream, host:port)", EnvUpstream)
 			}
-			s, err := New(cfg, Options{Way: w, Upstream: upstream})
+			s, err := New(cfg, Options{Way: w, Upstream: upstream, Congestion: os.Getenv(EnvCongestion)})
 			if err != nil {
 				return nil, err
 			}

@@ -293,6 +293,7 @@ func TestAProxyThatCannotBeIsAnErrorThatSaysWhy(t *testing.T) {
 		"upstream sans port": {o: proxy.Options{Way: proxy.Buffer, Upstream: "127.0.0.1"}, says: "want host:port"},
 		"time-out":           {o: proxy.Options{Way: proxy.Buffer, Upstream: "127.0.0.1:1", DialTimeout: -1}, says: "dial time-out is -1ns"},
 		"pipes":              {o: proxy.Options{Way: proxy.Buffer, Upstream: "127.0.0.1:1", IdlePipes: -1}, says: "-1 idle pipes"},
+		"congestion":         {o: proxy.Options{Way: proxy.Buffer, Upstream: "127.0.0.1:1", Congestion: "tape"}, says: `congestion control "tape"`},
 		"buffer":             {cfg: models.Config{ReadBuffer: -1}, o: proxy.Options{Way: proxy.Buffer, Upstream: "127.0.0.1:1"}, says: "Config.ReadBuffer is -1"},
 		"unix":               {cfg: models.Config{Network: "unix", Address: "/tmp/s"}, o: proxy.Options{Way: proxy.Buffer, Upstream: "127.0.0.1:1"}, says: "Config.Network", is: models.ErrUnsupported},
 		"backlog":            {cfg: models.Config{Backlog: 5}, o: proxy.Options{Way: proxy.Buffer, Upstream: "127.0.0.1:1"}, says: "Config.Backlog is 5", is: models.ErrUnsupported},

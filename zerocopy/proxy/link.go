@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"netbench/models"
 	"netbench/internal/tcpserver"
+	"netbench/models"
 )
 
 const (
@@ -91,7 +91,13 @@ func (l *link) connect() error {
 		return err
 	}
 	up := nc.(*net.TCPConn)
-	if err := tcpserver.Configure(up, l.cfg); err != nil {
+	err = tcpserver.Configure(up, l.cfg)
+	for _, c := range []*net.TCPConn{l.client, up} {
+		if err == nil && l.opts.Congestion != "" {
+			err = tcpserver.SetCongestion(c, l.opts.Congestion)
+		}
+	}
+	if err != nil {
 		return errors.Join(err, up.Close())
 	}
 	l.mu.Lock()

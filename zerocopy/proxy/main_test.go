@@ -3,7 +3,6 @@ package proxy_test
 import (
 	"maps"
 	"net"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -23,14 +22,7 @@ func TestMain(m *testing.M) {
 	factories := goroutine.Models()
 	maps.Copy(factories, proxy.Models())
 	testenv.Main(factories, load.Role())
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
-			code = 1
-		}
-	}
-	os.Exit(code)
+	goleak.VerifyTestMain(m)
 }
 
 // patience bounds every exchange of a test.

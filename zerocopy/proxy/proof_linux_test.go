@@ -16,17 +16,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"netbench/internal/cpu"
+	"netbench/internal/proof"
 	"netbench/load"
-	"netbench/results"
 	"netbench/testenv"
 	"netbench/zerocopy/proxy"
 )
 
-// How long the proof measures: about ten minutes with these.
+// How long the proof measures: about eight minutes with these.
 var (
-	proofRounds = flag.Int("proxy-rounds", 12, "rounds of each comparison")
-	proofSlices = flag.Int("proxy-slices", 12, "slices of each contender in a round")
+	proofRounds = flag.Int("proxy-rounds", 6, "rounds of each comparison")
+	proofSlices = flag.Int("proxy-slices", 8, "slices of each contender in a round")
 	proofSlice  = flag.Duration("proxy-slice", 100*time.Millisecond, "length of a slice")
 	proofHeld   = flag.Int("proxy-held", 500, "idle connections that are held")
 	proofOut    = flag.String("proxy-out", filepath.Join("..", "..", "docs", "proxy.md"), "file to write")
@@ -36,81 +35,76 @@ var (
 // CPU time than a buffer, for this package's splice and for io.Copy's, and what an
 // idle connection holds.
 func TestProofProxy(t *testing.T) {
-	began := time.Now()
-	f, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	place, err := testenv.Place()
-	require.NoError(t, err)
+	doc := proof.Begin(t, "Proxying by splice and by a buffer", "./zerocopy/proxy")
 	addr := backend(t)
 
-	var doc, costs, ratios strings.Builder
-	points := make(map[proxy.Way][]proxy.Point)
+	var costs, ratios strings.Builder
+	points := make(map[contender][]proxy.Point)
 	for _, size := range proxy.Sizes() {
-		c := compareWays(t, size, addr)
-		for i, w := range proxy.Ways() {
-			fmt.Fprintf(&costs, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", bytesOf(size), w,
-				cell(c, i, load.ServerCPUPerOp, 1e-3, "%.2f µs"),
-				cell(c, i, load.ServerCPUPerOp, 1024/float64(2*size), "%.1f ns"),
-				cell(c, i, load.RequestRate, float64(2*size)/1e6, "%.0f"),
-				cell(c, i, load.SyscallsPerOp, 1, "%.2f"),
-				cell(c, i, load.SyscallsPerOp, float64(1<<20)/float64(2*size), "%.0f"),
-				cell(c, i, load.AllocsPerOp, 1, "%.3f"))
+		c, of := compareWays(t, size, addr)
+		for i, v := range of {
+			fmt.Fprintf(&costs, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", bytesOf(size), v.congestion, v.way,
+				proof.Median(c, i, load.ServerCPUPerOp, 1e-3, "%.2f µs"),
+				proof.Median(c, i, load.ServerCPUPerOp, 1024/float64(2*size), "%.1f ns"),
+				proof.Median(c, i, load.RequestRate, float64(2*size)/1e6, "%.0f"),
+				proof.Median(c, i, load.SyscallsPerOp, 1, "%.2f"),
+				proof.Median(c, i, load.SyscallsPerOp, float64(1<<20)/float64(2*size), "%.0f"),
+				proof.Median(c, i, load.AllocsPerOp, 1, "%.3f"))
 		}
-		fmt.Fprintf(&ratios, "| %s ", bytesOf(size))
-		base := slices.Index(proxy.Ways(), proxy.Buffer)
-		for i, w := range proxy.Ways() {
-			if i == base {
-				continue
+		for _, congestion := range controls(t) {
+			at := func(w proxy.Way) int { return slices.Index(of, contender{w, congestion}) }
+			fmt.Fprintf(&ratios, "| %s | %s ", bytesOf(size), congestion)
+			for _, w := range []proxy.Way{proxy.Splice, proxy.Copy} {
+				r := c.Ratio(at(proxy.Buffer), at(w), load.ServerCPUPerOp)
+				require.Positive(t, r.N, "%s at %d bytes: no round counts", w, size)
+				v := contender{w, congestion}
+				points[v] = append(points[v], proxy.Point{Size: size, Ratio: r.Mean, Lo: r.Lo, Hi: r.Hi})
+				fmt.Fprintf(&ratios, "| %s ", proof.Interval(r))
 			}
-			r := c.Ratio(base, i, load.ServerCPUPerOp)
-			require.Positive(t, r.N, "%s at %d bytes: no round counts", w, size)
-			points[w] = append(points[w], proxy.Point{Size: size, Ratio: r.Mean, Lo: r.Lo, Hi: r.Hi})
-			fmt.Fprintf(&ratios, "| %.3f (%.3f to %.3f) ", r.Mean, r.Lo, r.Hi)
+			r := c.Ratio(at(proxy.Copy), at(proxy.Splice), load.ServerCPUPerOp)
+			fmt.Fprintf(&ratios, "| %s | %d |\n", proof.Interval(r), r.N)
 		}
-		own, theirs := slices.Index(proxy.Ways(), proxy.Splice), slices.Index(proxy.Ways(), proxy.Copy)
-		r := c.Ratio(theirs, own, load.ServerCPUPerOp)
-		fmt.Fprintf(&ratios, "| %.3f (%.3f to %.3f) | %d |\n", r.Mean, r.Lo, r.Hi, r.N)
 	}
 
-	fmt.Fprintf(&doc, `# Proxying by splice and by a buffer
-
-    go test -tags proof -count=1 -run '^TestProofProxy$' -timeout 0 ./zerocopy/proxy
-
-wrote this on %s with %s for %s/%s on %s, %d CPUs (%s).
-Proxy on CPU %s; generator, and behind the proxy a server that echoes, on CPU %s. %d
+	fmt.Fprintf(doc, `The proxy is the server; behind it a server that echoes shares the CPU of the generator. %d
 connections in a closed loop; %d rounds with fresh processes, %d slices of %v for each
 way in a round, interleaved. Ratios are geometric means over rounds with 95 %% intervals.
 Server CPU is that of the proxy alone. An echo passes it twice, so a KiB or MiB counts
 in each direction. The generator compared every byte that came back.
+
+What the proxy sends is under this host's congestion control, and under one that does not
+pace, as pacing costs by the packet, however the bytes got there: both sides of a ratio are
+under the same. What generator and echo send is under the host's.
 
 buffer reads up to %d KiB and writes it; splice moves up to as much through a pipe from
 a pool; iocopy is io.Copy, which moves up to 1 MiB through a pipe of its own.
 
 ## Where splice begins to pay
 
-`, began.UTC().Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel,
-		cpu.Format(place.Server), cpu.Format(place.Generator), proxy.Conns, *proofRounds, *proofSlices, *proofSlice, proxy.Piece>>10)
-	for _, w := range []proxy.Way{proxy.Splice, proxy.Copy} {
-		line := verdict(w, points[w])
-		t.Log(line)
-		fmt.Fprintf(&doc, "- %s\n", line)
+`, proxy.Conns, *proofRounds, *proofSlices, *proofSlice, proxy.Piece>>10)
+	for _, congestion := range controls(t) {
+		for _, w := range []proxy.Way{proxy.Splice, proxy.Copy} {
+			line := verdict(fmt.Sprintf("%s with %s", w, congestion), points[contender{w, congestion}])
+			t.Log(line)
+			fmt.Fprintf(doc, "- %s\n", line)
+		}
 	}
 	doc.WriteString(`
 Server CPU per echo, less than 1 where splicing is the cheaper way:
 
-| message | splice / buffer | iocopy / buffer | splice / iocopy | rounds |
-|---|---|---|---|---|
+| message | congestion control | splice / buffer | iocopy / buffer | splice / iocopy | rounds |
+|---|---|---|---|---|---|
 ` + ratios.String() + `
 ## What a message costs
 
 Medians over rounds. The rate is that of a closed loop whose generator and echo share a
 CPU, and informs only; it is not known where the generator was the limit in every round.
 
-| message | way | server CPU/echo | server CPU/KiB | MB/s | syscalls/echo | syscalls/MiB | allocs/echo |
-|---|---|---|---|---|---|---|---|
+| message | congestion control | way | server CPU/echo | server CPU/KiB | MB/s | syscalls/echo | syscalls/MiB | allocs/echo |
+|---|---|---|---|---|---|---|---|---|
 ` + costs.String())
 
-	fmt.Fprintf(&doc, `
+	fmt.Fprintf(doc, `
 ## What an idle connection holds
 
 After one message of %d KiB on each of %d connections and a collection, as the slope
@@ -126,41 +120,59 @@ sockets of the client and of the upstream, and differs by the pipes.
 	for _, w := range proxy.Ways() {
 		h := held(t, w, addr, *proofHeld)
 		holds[w] = h
-		fmt.Fprintf(&doc, "| %s | %.2f | %.2f | %.2f | %.1f KiB | %.1f KiB | %.1f KiB |\n", w,
+		fmt.Fprintf(doc, "| %s | %.2f | %.2f | %.2f | %.1f KiB | %.1f KiB | %.1f KiB |\n", w,
 			h.descriptors(), h.PipeEnds, h.Pipes, h.PipeBytes/1024, h.UserBytes/1024, h.KernelBytes/1024)
 	}
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
-	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
+	doc.Save(t, *proofOut)
 
 	assert.InDelta(t, 2, holds[proxy.Splice].descriptors(), 0.1, "an idle connection holds its two sockets only")
 	assert.InDelta(t, 6, holds[proxy.Copy].descriptors(), 0.1, "io.Copy holds two pipes beside them")
 }
 
+// contender is a way, and the congestion control of what the proxy sends.
+type contender struct {
+	way        proxy.Way
+	congestion string
+}
+
+// controls are the host's own congestion control, and one that every kernel has and that
+// does not pace.
+func controls(t *testing.T) []string {
+	t.Helper()
+	const unpaced = "reno"
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+	require.NoError(t, err)
+	if own := strings.TrimSpace(string(text)); own != unpaced {
+		return []string{own, unpaced}
+	}
+	return []string{unpaced}
+}
+
 // compareWays drives all ways with messages of a size, in turn.
-func compareWays(t *testing.T, size int, upstream string) *load.Comparison {
+func compareWays(t *testing.T, size int, upstream string) (c *load.Comparison, of []contender) {
 	t.Helper()
 	var all []load.Contender
-	for _, w := range proxy.Ways() {
-		all = append(all, proxy.Scenario(w, size, upstream).Contender(string(w)))
+	for _, congestion := range controls(t) {
+		for _, w := range proxy.Ways() {
+			s := proxy.Scenario(w, size, upstream)
+			s.Server.Env = append(s.Server.Env, proxy.EnvCongestion+"="+congestion)
+			all = append(all, s.Contender(string(w)+" with "+congestion))
+			of = append(of, contender{w, congestion})
+		}
 	}
 	plan, err := proxy.Scenario(proxy.Buffer, size, upstream).ComparingPlan()
 	require.NoError(t, err)
 	require.NoError(t, testenv.PinSelf(plan.CPUs))
-	c, err := load.Interleave(t.Context(), load.Comparing{
+	c, err = load.Interleave(t.Context(), load.Comparing{
 		Plan: plan, Rounds: *proofRounds, Slices: *proofSlices, Slice: *proofSlice, Seed: uint64(size),
-		Progress: func(round, rounds int, took time.Duration, r *load.Round) {
-			if round == rounds || r.Invalid != "" {
-				t.Logf("%s: round %d of %d, %.1f s %s", bytesOf(size), round, rounds, took.Seconds(), r.Invalid)
-			}
-		},
+		Progress: proof.Progress(t, bytesOf(size)),
 	}, all...)
 	require.NoError(t, err)
-	return c
+	return c, of
 }
 
 // verdict says where a way begins to pay.
-func verdict(w proxy.Way, points []proxy.Point) string {
+func verdict(w string, points []proxy.Point) string {
 	c, ok := proxy.Crossover(points)
 	var s string
 	switch {
@@ -178,17 +190,6 @@ func verdict(w proxy.Way, points []proxy.Point) string {
 		s += fmt.Sprintf("; by the 95 %% intervals it costs less from %s on", bytesOf(c.Cheaper))
 	}
 	return s + "."
-}
-
-// cell is the median of a metric over rounds, scaled.
-func cell(c *load.Comparison, i int, m load.Metric, scale float64, format string) string {
-	values := c.Values(i, m)
-	if len(values) == 0 {
-		return "not known"
-	}
-	slices.Sort(values)
-	n := len(values)
-	return fmt.Sprintf(format, scale*(values[(n-1)/2]+values[n/2])/2)
 }
 
 // bytesOf prints a size.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"net"
 
-	"netbench/models"
 	"netbench/internal/tcpserver"
+	"netbench/models"
 )
 
 // Server is a proxy. It is a [models.Server] with these differences: BytesIn is what

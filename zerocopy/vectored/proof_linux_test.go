@@ -5,7 +5,6 @@ package vectored_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,17 +14,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"netbench/internal/cpu"
+	"netbench/internal/proof"
 	"netbench/load"
-	"netbench/results"
 	"netbench/testenv"
 	"netbench/zerocopy/vectored"
 )
 
-// How long the proof measures: about a quarter of an hour with these.
+// How long the proof measures: about ten minutes with these.
 var (
-	proofRounds = flag.Int("vectored-rounds", 8, "rounds of each comparison")
-	proofSlices = flag.Int("vectored-slices", 12, "slices of each contender in a round")
+	proofRounds = flag.Int("vectored-rounds", 6, "rounds of each comparison")
+	proofSlices = flag.Int("vectored-slices", 8, "slices of each contender in a round")
 	proofSlice  = flag.Duration("vectored-slice", 100*time.Millisecond, "length of a slice")
 	proofOut    = flag.String("vectored-out", filepath.Join("..", "..", "docs", "vectored.md"), "file to write")
 )
@@ -33,49 +31,36 @@ var (
 // TestProofVectored compares all ways to send a reply, with and without a cork, by
 // the server's CPU time.
 func TestProofVectored(t *testing.T) {
-	began := time.Now()
-	f, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	place, err := testenv.Place()
-	require.NoError(t, err)
-	var doc strings.Builder
-	fmt.Fprintf(&doc, `# Sending a header and a body
-
-    go test -tags proof -count=1 -run '^TestProofVectored$' -timeout 0 ./zerocopy/vectored
-
-wrote this on %s with %s for %s/%s on %s, %d CPUs (%s).
-Server on CPU %s, generator on CPU %s; %d connections in a closed loop of small HTTP
+	doc := proof.Begin(t, "Sending a header and a body", "./zerocopy/vectored")
+	fmt.Fprintf(doc, `%d connections in a closed loop of small HTTP
 requests; %d rounds with fresh processes, %d slices of %v for each contender in a round,
 interleaved. Ratios to join without a cork are geometric means over rounds with 95 %%
 intervals, less than 1 where the way is cheaper; all else are medians over rounds. The
 rate informs only, and is not known where the generator was the limit in every round.
 Packets are those with data that a client received for a reply, one request at a time.
 
-`, began.UTC().Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel,
-		cpu.Format(place.Server), cpu.Format(place.Generator), vectored.Conns, *proofRounds, *proofSlices, *proofSlice)
+`, vectored.Conns, *proofRounds, *proofSlices, *proofSlice)
 	for _, parts := range []int{1, 16} {
 		verdicts := make(map[vectored.Options]*verdict)
-		fmt.Fprintf(&doc, "## A header and a body in %s\n\n", inParts(parts))
+		fmt.Fprintf(doc, "## A header and a body in %s\n\n", inParts(parts))
 		doc.WriteString("| body | way | cork | CPU / join | server CPU/reply | req/s | syscalls/reply | packets/reply | allocs/reply | rounds |\n|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, size := range vectored.Sizes() {
 			if parts > 1 && size < 1<<10 {
 				continue
 			}
-			compare(t, &doc, size, parts, verdicts)
+			compare(t, doc, size, parts, verdicts)
 		}
 		doc.WriteString("\nAgainst join without a cork, by the 95 % intervals, each taken alone:\n\n")
 		for _, o := range vectored.All() {
 			if v := verdicts[o]; v != nil {
 				line := fmt.Sprintf("%s: %s", name(o), v)
 				t.Logf("in %s, %s", inParts(parts), line)
-				fmt.Fprintf(&doc, "- %s\n", line)
+				fmt.Fprintf(doc, "- %s\n", line)
 			}
 		}
 		doc.WriteString("\n")
 	}
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
-	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
+	doc.Save(t, *proofOut)
 }
 
 // verdict is at which sizes a way costs less than joining, and at which it costs more.
@@ -107,7 +92,7 @@ func (v *verdict) String() string {
 }
 
 // compare sets all contenders beside each other at one size.
-func compare(t *testing.T, doc *strings.Builder, size, parts int, verdicts map[vectored.Options]*verdict) {
+func compare(t *testing.T, doc *proof.Page, size, parts int, verdicts map[vectored.Options]*verdict) {
 	t.Helper()
 	all := vectored.All()
 	var contenders []load.Contender
@@ -119,11 +104,7 @@ func compare(t *testing.T, doc *strings.Builder, size, parts int, verdicts map[v
 	require.NoError(t, testenv.PinSelf(plan.CPUs))
 	c, err := load.Interleave(t.Context(), load.Comparing{
 		Plan: plan, Rounds: *proofRounds, Slices: *proofSlices, Slice: *proofSlice, Seed: uint64(size + parts),
-		Progress: func(round, rounds int, took time.Duration, r *load.Round) {
-			if round == rounds || r.Invalid != "" {
-				t.Logf("%d bytes in %s: round %d of %d, %.1f s %s", size, inParts(parts), round, rounds, took.Seconds(), r.Invalid)
-			}
-		},
+		Progress: proof.Progress(t, fmt.Sprintf("%d bytes in %s", size, inParts(parts))),
 	}, contenders...)
 	require.NoError(t, err)
 	base := slices.Index(all, vectored.Options{Way: vectored.Join})
@@ -132,7 +113,7 @@ func compare(t *testing.T, doc *strings.Builder, size, parts int, verdicts map[v
 		if i != base {
 			r := c.Ratio(base, i, load.ServerCPUPerOp)
 			assert.Positive(t, r.N, "%s at %d bytes: no round counts", name(o), size)
-			ratio, rounds = fmt.Sprintf("%.3f (%.3f to %.3f)", r.Mean, r.Lo, r.Hi), r.N
+			ratio, rounds = proof.Interval(r), r.N
 			if verdicts[o] == nil {
 				verdicts[o] = new(verdict)
 			}
@@ -143,8 +124,8 @@ func compare(t *testing.T, doc *strings.Builder, size, parts int, verdicts map[v
 			cork = "on"
 		}
 		fmt.Fprintf(doc, "| %d B | %s | %s | %s | %s | %s | %s | %.2f | %s | %d |\n", size, o.Way, cork, ratio,
-			cell(c, i, load.ServerCPUPerOp, 1e-3, "%.2f µs"), cell(c, i, load.RequestRate, 1, "%.0f"),
-			cell(c, i, load.SyscallsPerOp, 1, "%.2f"), packets(t, o, size, parts), cell(c, i, load.AllocsPerOp, 1, "%.3f"), rounds)
+			proof.Median(c, i, load.ServerCPUPerOp, 1e-3, "%.2f µs"), proof.Median(c, i, load.RequestRate, 1, "%.0f"),
+			proof.Median(c, i, load.SyscallsPerOp, 1, "%.2f"), packets(t, o, size, parts), proof.Median(c, i, load.AllocsPerOp, 1, "%.3f"), rounds)
 	}
 }
 
@@ -163,15 +144,4 @@ func packets(t *testing.T, o vectored.Options, size, parts int) float64 {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, server.Kill()) }()
 	return perReply(t, server.Addr(), fmt.Sprintf("/bytes/%d/%d", size, parts), size, 200)
-}
-
-// cell is the median of a metric over rounds, scaled.
-func cell(c *load.Comparison, i int, m load.Metric, scale float64, format string) string {
-	values := c.Values(i, m)
-	if len(values) == 0 {
-		return "not known"
-	}
-	slices.Sort(values)
-	n := len(values)
-	return fmt.Sprintf(format, scale*(values[(n-1)/2]+values[n/2])/2)
 }

@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"netbench/models"
 	"netbench/internal/tcpserver"
+	"netbench/models"
 )
 
 const (

@@ -144,6 +144,12 @@ func TestAFileIsUploadedByKeyboardAndListedAsText(t *testing.T) {
 
 	p.text(`(window.seen = [], new MutationObserver(() => seen.push(document.getElementById("percent").textContent))` +
 		`.observe(document.getElementById("percent"), {childList: true, characterData: true, subtree: true}))`)
+	p.text(`(window.heard = [], new MutationObserver(() => heard.push(document.getElementById("reached").textContent))` +
+		`.observe(document.getElementById("reached"), {childList: true, characterData: true, subtree: true}))`)
+	for _, id := range []string{"status", "error", "reached"} {
+		assert.NotEqual(t, "none", p.text(`getComputedStyle(document.getElementById("`+id+`")).display`),
+			"what is read aloud is there before it says something: %s", id)
+	}
 	p.do(chromedp.KeyEvent(tab))
 	assert.Equal(t, "file", p.text("document.activeElement.id"))
 	assert.Equal(t, "Files to upload", p.text("document.activeElement.labels[0].textContent"))
@@ -158,6 +164,9 @@ func TestAFileIsUploadedByKeyboardAndListedAsText(t *testing.T) {
 	assert.True(t, string(got) == string(content), "the file is not what was sent")
 	assert.Equal(t, "2", p.text(`document.querySelectorAll("#files tr").length`))
 	assert.Equal(t, "true", p.text(`seen.includes("100 %")`), "progress was shown: %s", p.text("seen"))
+	assert.Equal(t, "true", p.text(`heard.includes('my "file" ü.bin: 100 %') && heard.at(-1) === ""`), "progress was told: %s", p.text("heard"))
+	assert.Equal(t, "true", p.text(`heard.length <= 6 && heard.every((told) => told === "" || /: (0|25|50|75|100) %$/.test(told))`),
+		"in few steps: %s", p.text("heard"))
 	assert.Equal(t, "file", p.text("document.activeElement.id"), "ready for the next")
 	assert.Equal(t, "Files", p.text("document.title"), "nothing of a name was run")
 

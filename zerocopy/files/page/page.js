@@ -37,7 +37,9 @@ async function list() {
 		const body = await reply.json();
 		if (!reply.ok) throw new Error(body.error);
 		limit = body.max_size;
-		at("files").replaceChildren(...body.files.map(row));
+		const rows = document.createDocumentFragment(); // a call cannot have any number of arguments
+		for (const file of body.files) rows.append(row(file));
+		at("files").replaceChildren(rows);
 		at("none").hidden = body.files.length > 0;
 	} catch (e) {
 		say("error", "The list could not be read: " + e.message);
@@ -61,6 +63,9 @@ function send(file) {
 			const percent = Math.floor(100 * e.loaded / e.total);
 			at("progress").value = percent;
 			say("percent", percent + " %");
+			// To be heard, which each step would be too much for.
+			const reached = file.name + ": " + (percent - percent % 25) + " %";
+			if (at("reached").textContent !== reached) say("reached", reached);
 		};
 		request.onload = () => {
 			if (request.status === 201) { resolve(); return; }
@@ -102,6 +107,7 @@ at("form").addEventListener("submit", async (event) => {
 		}
 	}
 	request = null;
+	say("reached", "");
 	busy(false);
 	at("form").reset();
 	await list();

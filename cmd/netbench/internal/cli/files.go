@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"netbench/results"
@@ -35,7 +36,9 @@ sent by the kernel, and can be resumed: Range, If-Range, ETag.
 The directory is flat: names with a separator, a control character or a dot in front
 are refused, links that lead out of it are not followed. What a killed process left
 of an upload is removed at the next start. Anybody who reaches the address may
-upload, and replace what is there: -addr is this host alone unless it is given.
+upload, and replace what is there: -addr is this host alone unless it is given. Then
+requests for another name than localhost or an address are refused, too, as they come
+from pages of other sites; -hosts permits names, and * any.
 
 A client that moves less than -buffer bytes within -stall is cut off.
 
@@ -55,6 +58,7 @@ be cut; 2 bad input; 3 interrupted while it started, which failed.`,
 			fs.IntVar(&c.Buffer, "buffer", files.DefaultBuffer, "size of a block in `bytes`: what is hashed and written, or sent, at a time")
 			fs.DurationVar(&c.Stall, "stall", files.DefaultStall, "`time` in which a client has to move a block")
 			addr := fs.String("addr", "127.0.0.1:8080", "`address` to listen on: host:port, port 0 for a free one")
+			hosts := fs.String("hosts", "", "`names` by which clients may call it beside localhost and addresses, separated by commas; * for any, which is what nothing means if -addr is not this host alone")
 			drain := fs.Duration("drain", 30*time.Second, "longest `time` for what is under way at the end")
 			logged := fs.Bool("log", false, "print a line for each request to standard error")
 			return func(ctx context.Context, _ []string, s Streams) (int, error) {
@@ -66,17 +70,20 @@ be cut; 2 bad input; 3 interrupted while it started, which failed.`,
 						return results.ExitBadInput, fmt.Errorf("-%s is %s (want more than 0)", name, value)
 					}
 				}
-				service, err := files.New(c)
-				if err != nil {
-					return results.ExitBadInput, err
+				if *drain < 0 {
+					return results.ExitBadInput, fmt.Errorf("-drain is %v (want 0 or more)", *drain)
 				}
 				listener, err := net.Listen("tcp", *addr)
 				if err != nil {
-					err = errors.Join(err, service.Close())
 					if ctx.Err() != nil {
 						return results.ExitUndecided, fmt.Errorf("interrupted while it started: %w", err)
 					}
 					return results.ExitBadInput, err
+				}
+				c.Hosts = hostNames(*hosts, listener.Addr())
+				service, err := files.New(c)
+				if err != nil {
+					return results.ExitBadInput, errors.Join(err, listener.Close())
 				}
 				fmt.Fprintf(s.Out, "http://%s/  (files of %s; interrupt to stop)\n", listener.Addr(), c.Dir)
 				var handler http.Handler = service
@@ -87,6 +94,24 @@ be cut; 2 bad input; 3 interrupted while it started, which failed.`,
 			}
 		},
 	}
+}
+
+// hostNames are the names by which a service at an address may be called, given
+// those of the command line; none means any.
+func hostNames(given string, at net.Addr) (names []string) {
+	for name := range strings.SplitSeq(given, ",") {
+		switch name = strings.TrimSpace(name); name {
+		case "":
+		case "*":
+			return nil
+		default:
+			names = append(names, name)
+		}
+	}
+	if tcp, ok := at.(*net.TCPAddr); ok && len(names) == 0 && tcp.IP.IsLoopback() {
+		return []string{"localhost"}
+	}
+	return names
 }
 
 // logRequests prints a line for each request that was answered.

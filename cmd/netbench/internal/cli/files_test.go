@@ -45,7 +45,7 @@ func startFiles(t *testing.T, args ...string) *running {
 	t.Cleanup(stop)
 	require.True(t, r.lines.Scan(), "it prints its URL")
 	r.url, _, _ = strings.Cut(r.lines.Text(), "  (")
-	require.True(t, strings.HasPrefix(r.url, "http://127.0.0.1:"), r.url)
+	require.Regexp(t, `^http://(127\.0\.0\.1|\[::\]):\d+/$`, r.url)
 	return r
 }
 
@@ -113,7 +113,7 @@ func TestFilesCutsWhatDoesNotEndAndSaysSo(t *testing.T) {
 	nc, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(r.url, "http://"), "/"))
 	require.NoError(t, err)
 	defer nc.Close()
-	_, err = fmt.Fprint(nc, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"+
+	_, err = fmt.Fprint(nc, "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"+
 		"Content-Type: multipart/form-data; boundary=b\r\n\r\n"+
 		"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhalf")
 	require.NoError(t, err)
@@ -131,6 +131,36 @@ func TestFilesCutsWhatDoesNotEndAndSaysSo(t *testing.T) {
 	require.Eventually(t, func() bool { return goleak.Find(others) == nil }, 10*time.Second, 10*time.Millisecond)
 }
 
+// A page whose name was made to lead here is of the same origin for a browser.
+func TestFilesOnThisHostAloneIsCalledByNoOtherName(t *testing.T) {
+	for _, c := range []struct {
+		args   string
+		host   string
+		status int
+	}{
+		{"", "evil.example", http.StatusMisdirectedRequest},
+		{"", "localhost", http.StatusOK},
+		{"-hosts files.example,mine.example", "evil.example", http.StatusMisdirectedRequest},
+		{"-hosts files.example,mine.example", "mine.example", http.StatusOK},
+		{"-hosts *", "evil.example", http.StatusOK},
+		{"-addr 0.0.0.0:0", "some.example", http.StatusOK},
+	} {
+		t.Run(c.args+" "+c.host, func(t *testing.T) {
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			run := startFiles(t, append([]string{"-dir", t.TempDir()}, strings.Fields(c.args)...)...)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, run.url+"list", nil)
+			require.NoError(t, err)
+			r.Host = c.host
+			reply, err := client.Do(r)
+			require.NoError(t, err)
+			require.NoError(t, reply.Body.Close())
+			assert.Equal(t, c.status, reply.StatusCode)
+			_, exit := run.end()
+			assert.Equal(t, results.ExitGood, exit)
+		})
+	}
+}
+
 func TestFilesRefusesBadInput(t *testing.T) {
 	dir := t.TempDir()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -143,11 +173,16 @@ func TestFilesRefusesBadInput(t *testing.T) {
 		{"-dir " + dir + " -buffer 0", "-buffer is 0 (want more than 0)"},
 		{"-dir " + dir + " -max-size -1", "MaxSize is -1 bytes"},
 		{"-dir " + dir + " -stall 0s", "-stall is 0s (want more than 0)"},
+		{"-dir " + dir + " -drain -1s", "-drain is -1s (want 0 or more)"},
+		{"-dir " + dir + " -addr bad", "missing port in address"},
+		{"-dir " + dir + " -nope", "flag provided but not defined: -nope"},
 		{"-dir " + dir + " -addr " + taken.Addr().String(), "address already in use"},
 		{"-dir " + dir + " more", `unexpected argument "more"`},
 	} {
 		t.Run(c.args, func(t *testing.T) {
-			exit, out, stderr := netbench(t, t.Context(), append([]string{"files"}, strings.Fields(c.args)...)...)
+			ctx, stop := context.WithTimeout(t.Context(), 30*time.Second) // if it serves nevertheless
+			defer stop()
+			exit, out, stderr := netbench(t, ctx, append([]string{"files"}, strings.Fields(c.args)...)...)
 			assert.Equal(t, results.ExitBadInput, exit)
 			assert.Empty(t, out)
 			assert.Contains(t, stderr, c.says)
