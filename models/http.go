@@ -26,6 +26,7 @@ const maxChunkLine = 1 << 10
 //	/           GET, HEAD  a short text
 //	/echo       POST       the body of the request
 //	/bytes/N    GET, HEAD  N bytes, 0 to HTTPBytesMax; byte i is i mod 251
+//	/json       GET, HEAD, POST  what App answers; not there without one
 //
 // Other paths are 404, other methods 405. Queries are ignored.
 //
@@ -51,6 +52,10 @@ type HTTP struct {
 	MaxLine   int   // longest request line without its CRLF, beyond it 414; 0 means DefaultHTTPLine
 	MaxHeader int   // longest head, from request line to empty line, and longest trailer section, beyond it 431; 16 bytes to 1 MiB, 0 means DefaultHTTPHeader
 	MaxBody   int   // longest body, beyond it 413; at most 256 MiB; 0 means DefaultHTTPBody
+
+	// App answers /json; nil for nobody. It has no part in the service's Name: a
+	// service with one is made by who knows it, see RegisterService.
+	App *HTTPApp
 }
 
 func (h HTTP) Name() string {
@@ -86,7 +91,7 @@ func (h HTTP) Limits() Limits {
 	h = h.limited()
 	return Limits{
 		Request: h.MaxHeader + h.maxChunked() + h.MaxHeader,
-		Reply:   HTTPBytesMax + 512,
+		Reply:   max(HTTPBytesMax, h.App.limit()) + 512,
 	}
 }
 
@@ -94,7 +99,7 @@ func (h HTTP) Open() Session {
 	if h.Now == nil {
 		h.Now = time.Now
 	}
-	return &httpSession{limits: h.limited()}
+	return &httpSession{limits: h.limited(), app: h.App.open()}
 }
 
 // httpSession reads a request piece by piece. Nothing is consumed before the
@@ -106,6 +111,7 @@ func (h HTTP) Open() Session {
 // place. That is what makes the output independent of splits.
 type httpSession struct {
 	limits  HTTP
+	app     HTTPHandler // nil without an App
 	phase   httpPhase
 	skipped bool // an empty line before the request was skipped
 	pos     int  // start of the piece that is looked at
@@ -200,7 +206,7 @@ func (s *httpSession) answer(in, out []byte) (int, []byte, Next) {
 	r := &s.req
 	consumed := s.pos
 	r.close = r.close || r.minor == 0 && !r.keepAlive
-	out = r.reply(s.limits.Now(), in, out)
+	out = r.reply(s.limits.Now(), s.app, in, out)
 	next := Next{}
 	if r.close {
 		next.Op = Close

@@ -28,6 +28,7 @@ const (
 	routeRoot                       // /
 	routeEcho                       // /echo
 	routeBytes                      // /bytes/N
+	routeApp                        // /json
 	routeServer                     // the server itself, not a path on it
 )
 
@@ -66,6 +67,8 @@ func (r *httpRequest) findRoute(target []byte) verdict {
 		r.route = routeRoot
 	case string(path) == "/echo":
 		r.route = routeEcho
+	case string(path) == "/json":
+		r.route = routeApp
 	case len(path) > 7 && string(path[:7]) == "/bytes/":
 		if n, ok := parseCount(path[7:]); ok {
 			r.route, r.n = routeBytes, n
@@ -92,20 +95,23 @@ func (route httpRoute) allow() string {
 	switch route {
 	case routeEcho:
 		return "POST"
-	case routeServer:
+	case routeServer, routeApp:
 		return "GET, HEAD, POST"
 	}
 	return "GET, HEAD"
 }
 
 // reply appends the reply to a whole request, which is at the start of in.
-func (r *httpRequest) reply(now time.Time, in, out []byte) []byte {
-	if r.route == routeNone {
+func (r *httpRequest) reply(now time.Time, app HTTPHandler, in, out []byte) []byte {
+	if r.route == routeNone || r.route == routeApp && app == nil {
 		return r.refuse(now, http.StatusNotFound, out)
 	}
 	allowed := r.method == methodGet || r.method == methodHead
-	if r.route == routeEcho {
+	switch r.route {
+	case routeEcho:
 		allowed = r.method == methodPost
+	case routeApp:
+		allowed = allowed || r.method == methodPost
 	}
 	if r.route == routeServer || !allowed {
 		return r.refuse(now, http.StatusMethodNotAllowed, out)
@@ -147,6 +153,8 @@ func (r *httpRequest) reply(now time.Time, in, out []byte) []byte {
 		} else {
 			out = append(out, in[r.head:r.head+r.length]...)
 		}
+	case routeApp:
+		out = r.appReply(now, app, in, out)
 	}
 	return out
 }

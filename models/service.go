@@ -115,3 +115,27 @@ type Blocker interface {
 	Session
 	Work(in, out []byte) (consumed int, reply []byte, next Next)
 }
+
+// Preparer is implemented by services that need time or memory before their first
+// connection, which a process that only looks at a service's name must not spend.
+type Preparer interface {
+	Service
+
+	// Prepare makes the service ready. It is called once, in the process that
+	// serves, before Serve; sessions of a service that was not prepared work, but
+	// lack what it would have made. The error says what the host lacks.
+	Prepare() error
+}
+
+// Prepare prepares a service and what it wraps, if they ask for it.
+func Prepare(s Service) error {
+	switch s := s.(type) {
+	case Spin:
+		return Prepare(s.Service)
+	case Waiting:
+		return Prepare(s.Service)
+	case Preparer:
+		return s.Prepare()
+	}
+	return nil
+}

@@ -96,7 +96,12 @@ func (r Runtime) Add(o Runtime) Runtime {
 	r.HeapInuse += o.HeapInuse
 	r.StackInuse += o.StackInuse
 	r.Mapped += o.Mapped
+	r.HeapGoal += o.HeapGoal
 	r.GCCycles += o.GCCycles
+	r.GCLimited = max(r.GCLimited, o.GCLimited)
+	r.GCAssistCPU += o.GCAssistCPU
+	r.GCIdleCPU += o.GCIdleCPU
+	r.Latencies = r.Latencies.Add(o.Latencies)
 	r.GCCPU += o.GCCPU
 	r.IdleCPU += o.IdleCPU
 	r.TotalCPU += o.TotalCPU
@@ -109,7 +114,8 @@ func (r Runtime) Past() Runtime {
 	return Runtime{
 		GoVersion: r.GoVersion, GOGC: r.GOGC,
 		Mallocs: r.Mallocs, AllocBytes: r.AllocBytes,
-		GCCycles: r.GCCycles, GCCPU: r.GCCPU, IdleCPU: r.IdleCPU, TotalCPU: r.TotalCPU, Pauses: r.Pauses,
+		GCCycles: r.GCCycles, GCLimited: r.GCLimited, GCCPU: r.GCCPU, GCAssistCPU: r.GCAssistCPU, GCIdleCPU: r.GCIdleCPU,
+		IdleCPU: r.IdleCPU, TotalCPU: r.TotalCPU, Pauses: r.Pauses, Latencies: r.Latencies,
 	}
 }
 

@@ -52,6 +52,7 @@ func TestSumsOfSnapshotsLeaveNoNumberOut(t *testing.T) {
 	want.Time = time.Unix(3, 0)
 	want.CPUs, want.PerListener = []int{2, 3}, []uint64{2, 3}
 	want.Runtime.GOGC = 2
+	want.Runtime.GCLimited = 3 // a collection's number, of which the later one counts
 	want.Runtime.Pauses = Histogram{Buckets: []Bucket{{AtMost: 2, Count: 1}, {AtMost: 3, Count: 1}, {AtMost: 1000, Count: 5}}}
 	assert.Equal(t, want, filled(2).Add(filled(3)))
 	want.CPUs, want.PerListener = []int{2, 3}, []uint64{3, 2}

@@ -64,6 +64,9 @@ func TestRuntimeKnowsEveryMetricThatIsRead(t *testing.T) {
 	assert.Positive(t, r.Goroutines)
 	assert.Positive(t, r.Mallocs)
 	assert.Greater(t, r.TotalCPU, r.IdleCPU)
+	assert.Positive(t, r.HeapGoal)
+	assert.Positive(t, r.Latencies.Count(), "goroutines have waited to run")
+	assert.LessOrEqual(t, r.GCAssistCPU+r.GCIdleCPU, r.GCCPU, "both are parts of it")
 }
 
 func TestGCShareIsCollectionOverCPUTimeUsed(t *testing.T) {

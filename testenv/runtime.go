@@ -28,11 +28,17 @@ type Runtime struct {
 	StackInuse  uint64 `json:"stack_inuse"`  // bytes of goroutine stacks
 	Mapped      uint64 `json:"mapped"`       // bytes that the runtime has mapped in all, less those given back
 
-	GCCycles uint64    `json:"gc_cycles"`
-	GCCPU    float64   `json:"gc_cpu_s"`    // CPU seconds of collection, idle marking too
-	IdleCPU  float64   `json:"idle_cpu_s"`  // CPU seconds that the processors had nothing to do
-	TotalCPU float64   `json:"total_cpu_s"` // CPU seconds that the processors had: GOMAXPROCS times the wall clock
-	Pauses   Histogram `json:"pauses"`      // stop-the-world pauses of collections, two in each
+	HeapGoal uint64 `json:"heap_goal"` // bytes that the heap may have when the collection that comes next ends
+
+	GCCycles    uint64    `json:"gc_cycles"`
+	GCLimited   uint64    `json:"gc_limited"`      // the last collection whose CPU the runtime limited to half, 0 if none; counted as GCCycles
+	GCCPU       float64   `json:"gc_cpu_s"`        // CPU seconds of collection, idle marking too
+	GCAssistCPU float64   `json:"gc_assist_cpu_s"` // of these, what goroutines that allocate had to mark themselves
+	GCIdleCPU   float64   `json:"gc_idle_cpu_s"`   // of these, what processors marked that had nothing else to do
+	IdleCPU     float64   `json:"idle_cpu_s"`      // CPU seconds that the processors had nothing to do
+	TotalCPU    float64   `json:"total_cpu_s"`     // CPU seconds that the processors had: GOMAXPROCS times the wall clock
+	Pauses      Histogram `json:"pauses"`          // stop-the-world pauses of collections, two in each
+	Latencies   Histogram `json:"sched_latencies"` // times that goroutines waited, runnable, until they ran
 }
 
 // readRuntime asks the runtime of this process. Every name is one of Go 1.26; a
@@ -64,11 +70,16 @@ func readRuntime() Runtime {
 		HeapInuse:   count(mHeapObjects) + count(mHeapUnused),
 		StackInuse:  count(mStacks),
 		Mapped:      count(mMapped) - count(mReleased),
+		HeapGoal:    count(mHeapGoal),
 		GCCycles:    count(mGCCycles),
+		GCLimited:   count(mGCLimited),
 		GCCPU:       at(mGCCPU).Float64(),
+		GCAssistCPU: at(mGCAssistCPU).Float64(),
+		GCIdleCPU:   at(mGCIdleCPU).Float64(),
 		IdleCPU:     at(mIdleCPU).Float64(),
 		TotalCPU:    at(mTotalCPU).Float64(),
 		Pauses:      fromRuntime(at(mPauses).Float64Histogram()),
+		Latencies:   fromRuntime(at(mLatencies).Float64Histogram()),
 	}
 }
 
@@ -84,6 +95,11 @@ const (
 	mReleased    = "/memory/classes/heap/released:bytes"
 	mStacks      = "/memory/classes/heap/stacks:bytes"
 	mMapped      = "/memory/classes/total:bytes"
+	mHeapGoal    = "/gc/heap/goal:bytes"
+	mGCLimited   = "/gc/limiter/last-enabled:gc-cycle"
+	mGCAssistCPU = "/cpu/classes/gc/mark/assist:cpu-seconds"
+	mGCIdleCPU   = "/cpu/classes/gc/mark/idle:cpu-seconds"
+	mLatencies   = "/sched/latencies:seconds"
 	mGCCycles    = "/gc/cycles/total:gc-cycles"
 	mGCCPU       = "/cpu/classes/gc/total:cpu-seconds"
 	mIdleCPU     = "/cpu/classes/idle:cpu-seconds"
@@ -94,5 +110,6 @@ const (
 var metricNames = []string{
 	mGoMaxProcs, mGOGC, mGOMEMLIMIT, mGoroutines,
 	mHeapLive, mHeapObjects, mHeapUnused, mReleased, mStacks, mMapped,
+	mHeapGoal, mGCLimited, mGCAssistCPU, mGCIdleCPU, mLatencies,
 	mGCCycles, mGCCPU, mIdleCPU, mTotalCPU, mPauses,
 }

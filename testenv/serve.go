@@ -55,6 +55,13 @@ func serve(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error {
 		return err
 	}
 
+	// A family's workers are servers of their own, and each prepares its service.
+	if _, family := server.(Family); !family {
+		if err := models.Prepare(config.Service); err != nil {
+			return err
+		}
+	}
+
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
 

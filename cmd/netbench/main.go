@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"netbench/cmd/netbench/internal/cli"
+	"netbench/gcprofile"
 	"netbench/gcprofile/beforeafter"
 	"netbench/internal/leftover"
 	"netbench/load"
@@ -20,6 +21,7 @@ import (
 )
 
 func main() {
+	gcprofile.Use() // the service heap
 	// A child that this binary starts of itself goes no further than this.
 	testenv.Main(cli.Models(), append(containers.Use(), load.Role(), beforeafter.Role())...)
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

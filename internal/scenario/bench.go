@@ -162,6 +162,9 @@ func (r *rig) bench(b *testing.B, s Scenario) {
 		b.ReportMetric(float64(r.server.Info().GoMaxProcs), "gomaxprocs")
 	}
 	reportRuntime(b, res, before, after)
+	if s.Collector {
+		reportCollector(b, before, after)
+	}
 	if final(b) {
 		r.count(b)
 		for _, why := range res.Reasons {
@@ -266,6 +269,26 @@ func reportRuntime(b *testing.B, res *load.Result, before, after testenv.Snapsho
 	if p99, ok := after.Runtime.Pauses.Sub(before.Runtime.Pauses).Quantile(0.99); ok {
 		b.ReportMetric(float64(p99), "gc-pause-p99-ns")
 	}
+}
+
+// reportCollector reports what else there is to know about the server's collector. The
+// peak is that of the process's life.
+func reportCollector(b *testing.B, before, after testenv.Snapshot) {
+	from, to := before.Runtime, after.Runtime
+	if before.Rusage != nil && after.Rusage != nil {
+		used := after.Rusage.User + after.Rusage.System - before.Rusage.User - before.Rusage.System
+		if used > 0 {
+			b.ReportMetric(100*min(1, max(0, (to.GCAssistCPU-from.GCAssistCPU)/used.Seconds())), "gc-assist-%")
+		}
+		b.ReportMetric(float64(after.Rusage.MaxRSS), "peak-rss-B")
+	}
+	if wall := after.Time.Sub(before.Time); wall > 0 {
+		b.ReportMetric(float64(to.GCCycles-from.GCCycles)/wall.Minutes(), "gc/min")
+	}
+	if p99, ok := to.Latencies.Sub(from.Latencies).Quantile(0.99); ok {
+		b.ReportMetric(float64(p99), "sched-p99-ns")
+	}
+	b.ReportMetric(float64(to.HeapGoal), "heap-goal-B")
 }
 
 // count drives the server for a while more to count its system calls and

@@ -47,6 +47,10 @@ type Scenario struct {
 	// request, if it is one that is judged by the byte; 0 if not. Benchmarks then
 	// report MB/s, server-cpu-ns/KiB and syscalls/MiB too.
 	Bytes int64
+
+	// Collector has benchmarks report the server's garbage collector in full:
+	// assists, collections, scheduling latency, peak RSS and heap goal too.
+	Collector bool
 }
 
 // descriptors is what the server's process needs at least: one for each

@@ -10,6 +10,7 @@ func commands() []Command {
 		memoryCommand(),
 		raceCommand(),
 		poolCommand(),
+		gcCommand(),
 		filesCommand(),
 		beforeAfterCommand(),
 		gateCommand(),

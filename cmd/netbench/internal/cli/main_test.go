@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"netbench/gcprofile"
 	"netbench/gcprofile/beforeafter"
 	"netbench/load"
 	"netbench/testenv"
@@ -18,6 +19,7 @@ func TestMain(m *testing.M) {
 	if addr := os.Getenv("NETBENCH_TEST_FOREIGN"); addr != "" {
 		serveForeign(addr)
 	}
+	gcprofile.Use()
 	testenv.Main(Models(), append(containers.Use(), load.Role(), beforeafter.Role())...) // commands start this binary as server and generator
 	code := m.Run()
 	if code == 0 {

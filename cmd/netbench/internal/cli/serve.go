@@ -15,6 +15,7 @@ import (
 	"netbench/models/reactor"
 	"netbench/models/reuseport"
 	"netbench/results"
+	"netbench/testenv"
 )
 
 // Models are all models that netbench knows, by the name that users type.
@@ -39,8 +40,10 @@ drains: requests under way are answered, new connections refused. At the end it
 prints what it has done.
 
 Services: echo, frame (4-byte length, payload, echoed), line (ping, time, status)
-and http (/plaintext, /echo, /bytes/N). A suffix makes them slower for an
-experiment: echo+spin=500 computes before each answer, echo+wait=1ms blocks.
+http (/plaintext, /echo, /bytes/N) and heap, which is http with /json and a heap:
+heap+live=256MiB+objects=large+alloc=64KiB (see: netbench help gc). A suffix makes them
+slower for an experiment: echo+spin=500 computes before each answer, echo+wait=1ms
+blocks.
 
 With -debug it also serves its own profiles, and with -slow it keeps the execution
 trace of the last seconds and writes it when a request was slow. Both cost time: do not
@@ -122,6 +125,11 @@ drain; 2 bad input; 3 interrupted while it started, which failed.`,
 				if err != nil {
 					return results.ExitBadInput, err
 				}
+				if _, family := server.(testenv.Family); !family { // its workers prepare their own
+					if err := models.Prepare(c.Service); err != nil {
+						return results.ExitBadInput, errors.Join(err, server.Close())
+					}
+				}
 				fmt.Fprintf(s.Out, "%s  (%s on %s; interrupt to stop)\n", serverURL(server, c.Service), c.Service.Name(), *model)
 				fmt.Fprint(s.Out, profiles)
 				exit, err := serveUntil(ctx, server, *drain, s)
@@ -171,6 +179,8 @@ func serverURL(s models.Server, service models.Service) string {
 	switch name {
 	case "http":
 		return "http://" + s.Addr().String() + "/plaintext"
+	case "heap":
+		return "http://" + s.Addr().String() + "/json"
 	case "frame", "line":
 		return name + "://" + s.Addr().String()
 	}

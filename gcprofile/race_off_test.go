@@ -1,0 +1,5 @@
+//go:build !race
+
+package gcprofile_test
+
+const raceDetector = false
