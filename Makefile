@@ -4,7 +4,7 @@ GO        ?= go
 BENCH     ?= .
 TIME      ?= 1s
 COUNT     ?= 3
-PKGS      ?= ./models/goroutine ./models/reactor ./pools/... ./testenv/containers ./zerocopy ./zerocopy/files ./buffers
+PKGS      ?= ./models/goroutine ./models/reactor ./pools/... ./testenv/containers ./zerocopy ./zerocopy/files ./buffers ./gcprofile ./gcprofile/cache ./gcprofile/habits
 RUNS      ?= results/runs
 ROUNDS    ?= 12
 MODELS    ?= all,recommended
@@ -14,7 +14,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench profile compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers proof-cache proof-leaks proof-before-after
+.PHONY: help build test test-race bench profile compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers proof-cache proof-leaks proof-gc-settings proof-gc-recommend proof-before-after
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -147,6 +147,12 @@ proof-cache: ## tier proof: our bounded cache beside golang-lru and otter; write
 
 proof-leaks: ## tier proof: leaks that are found and cures that are not, 20 runs of each; writes docs/leaks.md
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofLeaks' ./gcprofile/leak/cases
+
+proof-gc-settings: ## tier proof: GOGC and GOMEMLIMIT under load; writes docs/gc-settings.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofSettings' ./gcprofile
+
+proof-gc-recommend: ## tier proof: a recommended setting keeps its goal in fresh processes; writes docs/gc-recommend.md
+	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofRecommendation' ./gcprofile
 
 proof-before-after: ## tier proof: a naive service and a tuned one at equal load; writes docs/gc.md
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofBeforeAfter' ./gcprofile/beforeafter
