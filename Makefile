@@ -138,7 +138,7 @@ proof-proxy: ## tier proof: a proxy by a buffer, by splice and by io.Copy; write
 proof-vectored: ## tier proof: ways to send a header and a body; writes docs/vectored.md
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofVectored$$' ./zerocopy/vectored
 
-proof-buffers: ROUNDS = 6
+proof-buffers: ROUNDS = 4
 proof-buffers: ## tier proof: read, bufio and socket buffers, small writes, near and far; writes docs/buffers.md: ROUNDS
 	$(GO) test -tags proof -count=1 -v -timeout 0 -run '^TestProofBuffers' ./buffers -buffers-rounds $(ROUNDS)
 

@@ -18,13 +18,13 @@ import (
 	"netbench/testenv"
 )
 
-// How long the proof measures: about fourteen minutes with these.
+// How long the proof measures: about seventeen minutes with these.
 var (
 	proofRounds   = flag.Int("send-rounds", 10, "rounds of the comparison of all ways")
 	proofSlices   = flag.Int("send-slices", 4, "slices of each way in a round")
 	proofSlice    = flag.Duration("send-slice", 200*time.Millisecond, "length of a slice")
 	twinRounds    = flag.Int("send-twin-rounds", 100, "rounds of the comparison of sendfile with io.Copy; a quarter of them where pacing hides the difference")
-	streamRounds  = flag.Int("send-stream-rounds", 20, "rounds of the comparison with iperf3; half of them with a file that no cache holds")
+	streamRounds  = flag.Int("send-stream-rounds", 32, "rounds of the comparison with iperf3; a quarter of them with a file that no cache holds")
 	proofMessages = flag.Int("send-messages", 1_000_000, "messages by MSG_ZEROCOPY")
 	proofOut      = flag.String("send-out", filepath.Join("..", "docs", "zerocopy.md"), "file to write")
 )
