@@ -43,7 +43,7 @@ func TestFilesFinishesAnUploadAfterSIGTERM(t *testing.T) {
 	require.NoError(t, nc.SetDeadline(time.Now().Add(time.Minute)))
 	const form = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\n\r\nhello\r\n--b--\r\n"
 	const half = len(form) - 12 // in the middle of the file
-	_, err = io.WriteString(nc, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: "+
+	_, err = io.WriteString(nc, "POST /upload HTTP/1.1\r\nHost: "+addr+"\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: "+
 		strconv.Itoa(len(form))+"\r\n\r\n"+form[:half])
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
