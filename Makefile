@@ -4,7 +4,8 @@ GO        ?= go
 BENCH     ?= .
 TIME      ?= 1s
 COUNT     ?= 3
-PKGS      ?= ./models/goroutine ./models/reactor ./pools/... ./testenv/containers ./zerocopy ./zerocopy/files ./buffers ./gcprofile ./gcprofile/cache ./gcprofile/habits
+PKGS      ?= ./models/goroutine ./models/reactor ./pools/... ./testenv/containers ./zerocopy ./zerocopy/files
+MORE       = ./zerocopy/proxy ./zerocopy/vectored ./buffers ./gcprofile ./gcprofile/cache ./gcprofile/habits
 RUNS      ?= results/runs
 ROUNDS    ?= 12
 MODELS    ?= all,recommended
@@ -14,7 +15,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench profile compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers proof-cache proof-leaks proof-gc-settings proof-gc-recommend proof-before-after
+.PHONY: help build test test-race bench bench-all profile compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers proof-cache proof-leaks proof-gc-settings proof-gc-recommend proof-before-after
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -36,6 +37,9 @@ test-race: ## run all tests under the race detector
 
 bench: build ## measure, print a table, keep the run in results/runs
 	@$(GO) test -v -run '^$$' -bench '$(BENCH)' -benchtime $(TIME) -count $(COUNT) -timeout 60m $(PKGS) | $(NETBENCH) record -dir $(RUNS)
+
+bench-all: PKGS += $(MORE)
+bench-all: bench ## the same with the rooms whose benchmarks take longer: buffers, proxies, the collector
 
 profile: BENCH = ^BenchmarkEcho/model=goroutine$$/conns=100$$/size=1024$$
 profile: build ## take a server's profiles under load, beside a run in results/runs: BENCH

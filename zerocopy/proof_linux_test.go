@@ -20,7 +20,7 @@ import (
 
 // How long the proof measures: about seventeen minutes with these.
 var (
-	proofRounds   = flag.Int("send-rounds", 10, "rounds of the comparison of all ways")
+	proofRounds   = flag.Int("send-rounds", 16, "rounds of the comparison of all ways")
 	proofSlices   = flag.Int("send-slices", 4, "slices of each way in a round")
 	proofSlice    = flag.Duration("send-slice", 200*time.Millisecond, "length of a slice")
 	twinRounds    = flag.Int("send-twin-rounds", 100, "rounds of the comparison of sendfile with io.Copy; a quarter of them where pacing hides the difference")
