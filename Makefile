@@ -15,7 +15,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench bench-all profile compare calibrate lint cross clean scale conformance proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers proof-cache proof-leaks proof-gc-settings proof-gc-recommend proof-before-after
+.PHONY: help build test test-race bench bench-all profile compare calibrate lint cross clean scale conformance toolchain proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers proof-cache proof-leaks proof-gc-settings proof-gc-recommend proof-before-after
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -84,6 +84,10 @@ scale: ## tier ci: 15,000 connections in one process, 60,000 over several; memor
 conformance: ## tier ci: the reactor without each of its techniques, and the peers, by the rules of all models
 	$(GO) test -tags ci -count=1 -run '^TestConformanceOfVariants' ./models/reactor
 	cd models/peers/engines && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+toolchain: ## tier ci: a build that a profile guides, beside a plain one; the detector with the runtime's goroutine leak profile
+	$(GO) test -tags ci -count=1 -v -run '^TestToolchain' ./cmd/netbench/internal/cli
+	GOEXPERIMENT=goroutineleakprofile $(GO) test -count=1 ./gcprofile/leak/...
 
 proof-generator: build ## tier proof: the generator beside a C client and wrk; writes docs/generator.md
 	$(NETBENCH) calibrate -rounds 16 -markdown docs/generator.md

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,9 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/buffers"
-	"netbench/internal/cpu"
+	"netbench/internal/proof"
 	"netbench/load"
-	"netbench/results"
 )
 
 // How long the proof measures: about 18 minutes with these, half of it B4 and B5, and in
@@ -55,8 +53,7 @@ func (s *section) find(format string, args ...any) {
 func TestProofBuffers(t *testing.T) {
 	_, err := place()
 	require.NoError(t, err)
-	f, err := results.Collect(t.Context())
-	require.NoError(t, err)
+	doc := proof.Begin(t, "Buffers: which sizes help, by how much, and which advice does not hold here", "./buffers")
 	limits, err := buffers.ReadKernelLimits()
 	require.NoError(t, err)
 	began := time.Now()
@@ -75,18 +72,7 @@ func TestProofBuffers(t *testing.T) {
 		}
 		t.Logf("%s: %v since the beginning", s.name, time.Since(began).Round(time.Second))
 	}
-	where, _ := place()
-	commit := f.Commit[:min(len(f.Commit), 12)]
-	if f.Dirty != nil && *f.Dirty {
-		commit += " with changes"
-	}
-	var doc strings.Builder
-	fmt.Fprintf(&doc, `# Buffers: which sizes help, by how much, and which advice does not hold here
-
-    make proof-buffers
-
-wrote this on %s with %s for %s/%s on %s, %d CPUs (%s), at commit %s, in %v. Servers on CPU %s, clients on
-CPU %s. Contenders are driven in turn, %d rounds of %d slices or more of %v each with fresh processes
+	fmt.Fprintf(doc, `It took %v. Contenders are driven in turn, %d rounds of %d slices or more of %v each with fresh processes
 for each round; flows over a distance for %v each in %d rounds. Ratios are geometric means over rounds with 95 %% intervals; where an interval
 includes 1 no difference is claimed. What a stream brings is compared with what was sent, before and
 after what is timed. A field is empty where the machine did not allow a valid figure.
@@ -96,27 +82,23 @@ Limits of the host: tcp_rmem %v, tcp_wmem %v, rmem_max %d, wmem_max %d; congesti
 
 ## In short
 
-`, began.UTC().Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel,
-		commit, time.Since(began).Round(time.Second), cpu.Format(where.Server), cpu.Format(where.Generator),
-		*proofRounds, *proofSlices, *proofSlice, *proofSpan, farRounds(),
+`, time.Since(began).Round(time.Second), *proofRounds, *proofSlices, *proofSlice, *proofSpan, farRounds(),
 		limits.ReceiveTuning, limits.SendTuning, limits.ReceiveMost, limits.SendMost, limits.Congestion)
 	if failed != nil {
-		fmt.Fprintf(&doc, "**Failed, so that this page is not to be published: %s.**\n\n", strings.Join(failed, ", "))
+		fmt.Fprintf(doc, "**Failed, so that this page is not to be published: %s.**\n\n", strings.Join(failed, ", "))
 	}
 	for _, s := range sections {
-		fmt.Fprintf(&doc, "**%s**\n\n", s.title)
+		fmt.Fprintf(doc, "**%s**\n\n", s.title)
 		for _, sentence := range s.found {
-			fmt.Fprintf(&doc, "- %s\n", sentence)
+			fmt.Fprintf(doc, "- %s\n", sentence)
 		}
 		doc.WriteString("\n")
 	}
 	for _, s := range sections {
-		fmt.Fprintf(&doc, "## %s\n\n%s\n", s.title, strings.TrimSpace(s.text.String()))
+		fmt.Fprintf(doc, "## %s\n\n%s\n", s.title, strings.TrimSpace(s.text.String()))
 		doc.WriteString("\n")
 	}
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
-	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
+	doc.Save(t, *proofOut)
 }
 
 // differs tells whether a ratio is known to be other than 1.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/gcprofile"
-	"netbench/results"
+	"netbench/internal/proof"
 )
 
 var (
@@ -42,21 +41,8 @@ func proofPlan(t *testing.T, objects gcprofile.Objects, blocks int) gcprofile.Pl
 	}
 }
 
-// page begins a page of docs.
-func page(t *testing.T, title, target string) *strings.Builder {
-	host, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	var doc strings.Builder
-	fmt.Fprintf(&doc, "# %s\n\nWritten by `make %s` on %s with %s, %s/%s on %s, %d CPUs (%s).\n\n", title, target,
-		host.Start.Format(time.DateOnly), host.GoVersion, host.GOOS, host.GOARCH, host.Kernel, host.CPUs, host.CPUModel)
-	return &doc
-}
-
-// write keeps a page of docs.
-func write(t *testing.T, name string, doc *strings.Builder) {
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.WriteFile(filepath.Join("..", "docs", name), []byte(doc.String()), 0o644))
-}
+// page is the path of a page of docs.
+func page(name string) string { return filepath.Join("..", "docs", name) }
 
 // markdown adds a report to a page.
 func markdown(t *testing.T, w io.Writer, r *gcprofile.Report) {
@@ -66,7 +52,7 @@ func markdown(t *testing.T, w io.Writer, r *gcprofile.Report) {
 // TestProofSettings measures what each setting costs, with a live set of small objects
 // and with one of large objects, and writes docs/gc-settings.md.
 func TestProofSettings(t *testing.T) {
-	doc := page(t, "What settings of the collector cost", "proof-gc-settings")
+	doc := proof.Begin(t, "What settings of the collector cost", "./gcprofile")
 	fmt.Fprintf(doc, `A server that answers JSON keeps a live set and allocates for each request; each block
 has a fresh process with its setting in the environment, one at a time, in an order that
 is shuffled in each round, and lasts until ten collections were seen, but at most %v.
@@ -84,7 +70,7 @@ The rate is one for all settings: %.0f %% of what a closed loop reaches with GOG
 			assert.NotNil(t, row.GCShare.Value, row.Setting)
 		}
 	}
-	write(t, "gc-settings.md", doc)
+	doc.Save(t, page("gc-settings.md"))
 }
 
 // TestProofRecommendation measures all settings, asks for a recommendation for a memory
@@ -94,7 +80,7 @@ func TestProofRecommendation(t *testing.T) {
 	plan := proofPlan(t, gcprofile.SmallObjects, max(3, *proofBlocks))
 	r, err := gcprofile.Sweep(t.Context(), plan)
 	require.NoError(t, err)
-	doc := page(t, "Does a recommended setting keep its goal?", "proof-gc-recommend")
+	doc := proof.Begin(t, "Does a recommended setting keep its goal?", "./gcprofile")
 	fmt.Fprintf(doc, `All settings were measured. Then a setting was recommended for each goal, and tried in
 %d blocks of fresh processes, under the same load: the goal has to be met in at least
 nine of ten. The goals are made from what was measured, so that some settings miss them:
@@ -132,7 +118,7 @@ and the worst, both geometric means of the predictions.
 		assert.Equal(t, *proofFresh, tried, "%d blocks did not count", unfit)
 		assert.GreaterOrEqual(t, 10*met, 9*tried, "%s with %s", goal, rec.Setting)
 	}
-	write(t, "gc-recommend.md", doc)
+	doc.Save(t, page("gc-recommend.md"))
 }
 
 func besides(unfit int) string {

@@ -23,7 +23,7 @@ import (
 func main() {
 	gcprofile.Use() // the service heap
 	// A child that this binary starts of itself goes no further than this.
-	testenv.Main(cli.Models(), append(containers.Use(), load.Role(), beforeafter.Role())...)
+	testenv.Main(cli.Factories(), append(containers.Use(), load.Role(), beforeafter.Role())...)
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -4,18 +4,14 @@ package beforeafter
 
 import (
 	"flag"
-	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"netbench/internal/cpu"
-	"netbench/results"
+	"netbench/internal/proof"
 	"netbench/testenv"
 )
 
@@ -34,24 +30,14 @@ func TestProofBeforeAfter(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, place.Disjoint, "server and generator need CPUs of their own: %s", place.Reason)
 	require.NoError(t, testenv.PinSelf(place.Generator))
-	host, err := results.Collect(t.Context())
-	require.NoError(t, err)
+	doc := proof.Begin(t, "Before and after: what caring about allocations gains", "./gcprofile/beforeafter")
 	report, err := Measure(t.Context(), Options{
 		Rounds: *proofRounds, Block: *proofBlock, Products: *proofProducts, Seed: 1,
 		Progress: func(line string) { t.Log(line) },
 	}, place)
 	require.NoError(t, err)
 
-	var doc strings.Builder
-	fmt.Fprintf(&doc, `# Before and after: what caring about allocations gains
-
-    go test -tags proof -timeout 30m -count=1 -run TestProofBeforeAfter ./gcprofile/beforeafter
-
-wrote this on %s with %s for
-%s/%s on %s, %d CPUs (%s).
-Server on CPU %s, generator on CPU %s.
-
-One service that takes orders in JSON, over net/http, written twice: as it is written
+	doc.WriteString(`One service that takes orders in JSON, over net/http, written twice: as it is written
 when nobody measures, and with buffers that are used again, a decoder that fills structs
 which are used again, an encoder that appends, a live set without pointers and a
 collector that was set on purpose. Replies and log lines are the same to the byte, which
@@ -66,12 +52,9 @@ mark while there is nothing else to do counts as collection.
 
 ## Figures
 
-`, host.Start.UTC().Format(time.DateOnly), host.GoVersion, host.GOOS, host.GOARCH, host.Kernel, host.CPUs, host.CPUModel,
-		cpu.Format(place.Server), cpu.Format(place.Generator))
-	require.NoError(t, report.Print(&doc))
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
-	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
+`)
+	require.NoError(t, report.Print(doc))
+	doc.Save(t, *proofOut)
 	for _, b := range report.Bounds {
 		assert.Equal(t, Met, b.Verdict, "%s: %s", b.title, formatRatio(b.Ratio))
 	}

@@ -5,7 +5,6 @@ package cache_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,8 +15,8 @@ import (
 
 	"netbench/gcprofile/cache"
 	"netbench/gcprofile/cache/traces"
+	"netbench/internal/proof"
 	"netbench/load"
-	"netbench/results"
 )
 
 // How long the proof measures: about five minutes with these.
@@ -37,33 +36,23 @@ var (
 // golang-lru's throughput.
 func TestProofCache(t *testing.T) {
 	began := time.Now()
-	f, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	var doc strings.Builder
-	fmt.Fprintf(&doc, `# A bounded cache
-
-    go test -tags proof -count=1 -run '^TestProofCache$' -timeout 0 ./gcprofile/cache
-
-wrote this on %s with %s for %s/%s on %s, %d CPUs (%s).
-
-The cache of gcprofile/cache (netbench here: bound in bytes, expiry of an hour, sweeps)
+	doc := proof.Begin(t, "A bounded cache", "./gcprofile/cache")
+	fmt.Fprintf(doc, `The cache of gcprofile/cache (netbench here: bound in bytes, expiry of an hour, sweeps)
 beside golang-lru v2.0.7 (bound in entries, no expiry), its expirable variant (bound in
 entries, expiry of an hour) and otter v2.4.0 (bound in bytes, expiry of an hour, W-TinyLFU).
 All are bounded to 10 MiB or, where they count entries, to the %d that cost 1 KiB each.
 Traces go to %d keys (scan: to a quarter more than fit) with 1 KiB each, fixed, or 64 B to
 16 KiB, varying, 1 KiB on average; s of Zipf is %v.
-`, began.UTC().Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel,
-		benchBound/traces.FixedSize, benchKeys, traces.Exponent)
-	proveHits(t, &doc)
-	proveThroughput(t, &doc)
-	proveMemory(t, &doc)
-	proveService(t, &doc)
-	t.Logf("took %v\n%s", time.Since(began).Round(time.Second), doc.String())
-	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
-	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
+`, benchBound/traces.FixedSize, benchKeys, traces.Exponent)
+	proveHits(t, doc)
+	proveThroughput(t, doc)
+	proveMemory(t, doc)
+	proveService(t, doc)
+	t.Logf("took %v", time.Since(began).Round(time.Second))
+	doc.Save(t, *proofOut)
 }
 
-func proveHits(t *testing.T, doc *strings.Builder) {
+func proveHits(t *testing.T, doc *proof.Page) {
 	fmt.Fprintf(doc, `
 ## Hits
 
@@ -95,7 +84,7 @@ where all sizes are the same.
 	}
 }
 
-func proveThroughput(t *testing.T, doc *strings.Builder) {
+func proveThroughput(t *testing.T, doc *proof.Page) {
 	fmt.Fprintf(doc, `
 ## Throughput
 
@@ -129,7 +118,7 @@ background.
 			byWall, byCPU := "1", "1"
 			if name != ours {
 				wall, cpu := ratioOf(got[ours], rounds, asked.wallPer), ratioOf(got[ours], rounds, asked.cpuPer)
-				byWall, byCPU = interval(wall), interval(cpu)
+				byWall, byCPU = proof.Interval(wall), proof.Interval(cpu)
 				if name == plainLRU && cell.conc == 1 {
 					assert.GreaterOrEqual(t, wall.Lo, 0.5, "%s: throughput over golang-lru's by the wall clock, lower end of its interval", cell.name)
 					assert.GreaterOrEqual(t, cpu.Lo, 0.5, "%s: the same by CPU time", cell.name)
@@ -146,7 +135,7 @@ the intervals, by the wall clock and by CPU time, are %s.
 `, strings.Join(judged, ", "))
 }
 
-func proveMemory(t *testing.T, doc *strings.Builder) {
+func proveMemory(t *testing.T, doc *proof.Page) {
 	fmt.Fprintf(doc, `
 ## Memory and collections
 
@@ -168,7 +157,7 @@ counts. Of netbench, Overhead estimates %d bytes for numbers and %d for texts.
 	}
 }
 
-func proveService(t *testing.T, doc *strings.Builder) {
+func proveService(t *testing.T, doc *proof.Page) {
 	s := benchService(ours, "zipf")
 	fmt.Fprintf(doc, `
 ## Before a slow source
@@ -230,13 +219,6 @@ func oneBlock(t *testing.T, s serviceSpec, note func(*load.Result, float64)) {
 			"hits of the service beside the reference's, whose requests have no other order")
 	}
 	note(r, hits)
-}
-
-func interval(r load.Ratio) string {
-	if r.N < 2 {
-		return fmt.Sprintf("%.2f", r.Mean)
-	}
-	return fmt.Sprintf("%.2f (%.2f to %.2f)", r.Mean, r.Lo, r.Hi)
 }
 
 func medianOf(rounds []asked, per func(asked) float64) float64 {

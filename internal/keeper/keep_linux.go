@@ -19,9 +19,6 @@ import (
 )
 
 const (
-	// abortGrace is how long a program may take to end after its Abort signal.
-	abortGrace = time.Second
-
 	// killLimit bounds the wait for processes that were killed.
 	killLimit = 5 * time.Second
 
@@ -269,7 +266,11 @@ func (k *keeper) abort(p *program) error {
 	if p.Abort == 0 {
 		return k.end(p, 0, 0)
 	}
-	return k.end(p, p.Abort, abortGrace)
+	grace := p.AbortGrace
+	if grace <= 0 {
+		grace = DefaultAbortGrace
+	}
+	return k.end(p, p.Abort, grace)
 }
 
 // end ends all processes of the program: by the signal, unless it is 0, if they do

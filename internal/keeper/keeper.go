@@ -52,6 +52,9 @@ const (
 // asked to, before they are killed.
 const DefaultGrace = 3 * time.Second
 
+// DefaultAbortGrace is how long they may take after a command's Abort signal.
+const DefaultAbortGrace = time.Second
+
 // probePause is the time between two looks whether a program is ready.
 const probePause = 5 * time.Millisecond
 
@@ -109,9 +112,12 @@ type Command struct {
 
 	// Abort is for when the keeper's parent is gone, or gives up a command that it
 	// runs: a signal that ends a program at once, yet lets it remove what the kernel
-	// would keep. What has not ended a moment later is killed. 0 kills. If the keeper
-	// itself is gone, the first process alone gets it.
+	// would keep. What has not ended within AbortGrace is killed. 0 kills. If the
+	// keeper itself is gone, the first process alone gets it.
 	Abort syscall.Signal
+
+	// AbortGrace is the time to end after Abort; 0 means DefaultAbortGrace.
+	AbortGrace time.Duration
 }
 
 // EndedError says that a program ended before it was ready, or a command with

@@ -72,10 +72,10 @@ func TestACommandRunsToItsEndWithAllItLeavesBehind(t *testing.T) {
 	assert.ErrorContains(t, k.Run(t.Context(), keeper.Command{Args: []string{"/no/such"}}), "no such file")
 }
 
-func TestACommandThatIsGivenUpMayRemoveWhatItHolds(t *testing.T) {
-	k := start(t, keeper.Spec{})
-	c := shell(k, "(trap 'rm held; exit' TERM; : >held; : >up; sleep 300 & wait) & trap 'exit 0' TERM; wait")
-	c.Abort = syscall.SIGTERM
+// giveUp gives a command up once it has made the file up, and returns when nothing of
+// it runs any more.
+func giveUp(t *testing.T, k *keeper.Keeper, c keeper.Command) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
@@ -84,7 +84,22 @@ func TestACommandThatIsGivenUpMayRemoveWhatItHolds(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
 	require.Eventually(t, func() bool { return k.Run(t.Context(), shell(k, "exit 0")) == nil }, time.Minute, time.Millisecond, "nothing runs any more")
+}
+
+func TestACommandThatIsGivenUpMayRemoveWhatItHolds(t *testing.T) {
+	k := start(t, keeper.Spec{})
+	c := shell(k, "(trap 'rm held; exit' TERM; : >held; : >up; sleep 300 & wait) & trap 'exit 0' TERM; wait")
+	c.Abort = syscall.SIGTERM
+	giveUp(t, k, c)
 	assert.NoFileExists(t, filepath.Join(k.Dir(), "held"))
+}
+
+func TestACommandThatIsGivenUpHasTheTimeThatItAsksFor(t *testing.T) {
+	k := start(t, keeper.Spec{})
+	c := shell(k, "trap 'sleep 1.5; rm held; kill $!; exit' TERM; : >held; : >up; sleep 300 & wait")
+	c.Abort, c.First, c.AbortGrace = syscall.SIGTERM, true, time.Minute
+	giveUp(t, k, c)
+	assert.NoFileExists(t, filepath.Join(k.Dir(), "held"), "killed after %v", keeper.DefaultAbortGrace)
 }
 
 func TestAProgramCanBeLaunchedAgainInItsDirectory(t *testing.T) {

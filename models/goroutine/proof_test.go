@@ -5,16 +5,14 @@ package goroutine_test
 import (
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"netbench/internal/proof"
 	"netbench/internal/scenario"
 	"netbench/load"
 	"netbench/models/goroutine"
@@ -68,7 +66,7 @@ func compare(t *testing.T, rounds int, names [2]string, a, b scenario.Scenario) 
 func TestProofInterleaveTwins(t *testing.T) {
 	base := echoServer(0)
 	twins := compare(t, proofRounds, [2]string{"a", "b"}, base, base)
-	page(t, "interleave.md", "How quiet an interleaved comparison is", "proof-interleave-twins", "",
+	page(t, "interleave.md", "How quiet an interleaved comparison is", "",
 		fmt.Sprintf("Required: sd of d for server CPU per request at most %.0f %%, mean of twins within %.0f %% of 1.", 100*allowedSD, 100*allowedMean),
 		row{"twins", twins})
 	r := twins.Ratio(0, 1, load.ServerCPUPerOp)
@@ -92,7 +90,7 @@ func TestProofInterleaveSlower(t *testing.T) {
 	t.Logf("a request costs %.0f ns, an iteration %.3f ns: %d iterations are %.0f %%", cost, perIteration, iterations, 100*extraWork)
 	slower := compare(t, slowRounds, [2]string{"base", "slower"}, base, echoServer(iterations))
 	exchanged := compare(t, slowRounds, [2]string{"slower", "base"}, echoServer(iterations), base)
-	page(t, "interleave-slower.md", "How an interleaved comparison sees 5 % more work", "proof-interleave-slower",
+	page(t, "interleave-slower.md", "How an interleaved comparison sees 5 % more work",
 		fmt.Sprintf("A request costs %.0f ns of server CPU and an iteration of extra work %.2f ns, measured over %d\nrounds against %d iterations, so %d iterations are 5 %%.\n\n", cost, perIteration, calibrations, many, iterations),
 		fmt.Sprintf("Required: extra work of 5 %% seen as %.0f to %.0f %%, sd of d at most %.0f %%; exchanged, the inverse.", 100*seenAtLeast, 100*seenAtMost, 100*allowedSD),
 		row{"slower/base", slower}, row{"exchanged, base/slower", exchanged})
@@ -118,19 +116,15 @@ type row struct {
 }
 
 // page writes what a proof found into docs.
-func page(t *testing.T, file, title, target, about, required string, rows ...row) {
+func page(t *testing.T, file, title, about, required string, rows ...row) {
 	t.Helper()
-	var doc strings.Builder
-	fmt.Fprintf(&doc, `# %s
-
-Written by `+"`make %s`"+` on %s, %s, %s/%s, %d CPUs: server and
-generator on one CPU each, goroutine model, echo, 100 connections x 64 B, rounds of
-2 x 20 slices of 100 ms. d is ln(second/first) of one round; the mean is given as
-exp(d) with its 95 %% interval.
+	doc := proof.Begin(t, title, "./models/goroutine")
+	fmt.Fprintf(doc, `Goroutine model, echo, 100 connections x 64 B, rounds of 2 x 20 slices of 100 ms. d is
+ln(second/first) of one round; the mean is given as exp(d) with its 95 %% interval.
 
 %s| comparison | metric | rounds | mean | 95 %% interval | sd of d |
 |---|---|---|---|---|---|
-`, title, target, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), about)
+`, about)
 	for _, c := range rows {
 		for _, m := range []struct {
 			name string
@@ -140,15 +134,12 @@ exp(d) with its 95 %% interval.
 			{"generator CPU per request", load.GeneratorCPUPerOp}, {"system calls per request", load.SyscallsPerOp},
 		} {
 			if r := c.c.Ratio(0, 1, m.m); r.N > 1 {
-				fmt.Fprintf(&doc, "| %s | %s | %d | %.4f | %.4f to %.4f | %.2f %% |\n", c.name, m.name, r.N, r.Mean, r.Lo, r.Hi, 100*r.SD)
+				fmt.Fprintf(doc, "| %s | %s | %d | %.4f | %.4f to %.4f | %.2f %% |\n", c.name, m.name, r.N, r.Mean, r.Lo, r.Hi, 100*r.SD)
 			}
 		}
 	}
-	fmt.Fprintf(&doc, "\n%s\n", required)
-	t.Log("\n" + doc.String())
-	docs := filepath.Join("..", "..", "docs")
-	require.NoError(t, os.MkdirAll(docs, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(docs, file), []byte(doc.String()), 0o644))
+	fmt.Fprintf(doc, "\n%s\n", required)
+	doc.Save(t, filepath.Join("..", "..", "docs", file))
 }
 
 func mean(v []float64) float64 {

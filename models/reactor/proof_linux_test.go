@@ -4,16 +4,14 @@ package reactor_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"netbench/internal/proof"
 	"netbench/internal/scenario"
 	"netbench/load"
 	"netbench/models"
@@ -79,13 +77,9 @@ func TestProofIdleConnections(t *testing.T) {
 		contenders = append(contenders, x)
 	}
 	require.NoError(t, testenv.PinSelf(plan.CPUs))
-	var doc strings.Builder
-	fmt.Fprintf(&doc, `# What idle connections cost
-
-Written by `+"`make proof-idle`"+` on %s, %s, %s/%s, %d CPUs: server and
-generator on one CPU each, echo of %d B, %d interleaved rounds. Ratios are to the
-first row, with 95 %% intervals.
-`, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), idleSize, idleRounds)
+	doc := proof.Begin(t, "What idle connections cost", "./models/reactor")
+	fmt.Fprintf(doc, `Echo of %d B, %d interleaved rounds. Ratios are to the first row, with 95 %% intervals.
+`, idleSize, idleRounds)
 	for _, state := range []struct {
 		name string
 		mode load.Mode
@@ -99,10 +93,10 @@ first row, with 95 %% intervals.
 			},
 		}, contenders...)
 		require.NoError(t, err)
-		fmt.Fprintf(&doc, "\n## %s\n\n| server, connections | rounds | server CPU/req | ratio | 95 %% interval | syscalls/req | p99 |\n|---|---|---|---|---|---|---|\n", state.name)
+		fmt.Fprintf(doc, "\n## %s\n\n| server, connections | rounds | server CPU/req | ratio | 95 %% interval | syscalls/req | p99 |\n|---|---|---|---|---|---|---|\n", state.name)
 		for i := range crowds {
 			r := c.Ratio(0, i, load.ServerCPUPerOp)
-			fmt.Fprintf(&doc, "| %s | %d | %s | %.3f | %.3f to %.3f | %s | %s |\n", c.Names[i], r.N,
+			fmt.Fprintf(doc, "| %s | %d | %s | %.3f | %.3f to %.3f | %s | %s |\n", c.Names[i], r.N,
 				mean("%.0f ns", c.Values(i, load.ServerCPUPerOp)), r.Mean, r.Lo, r.Hi,
 				mean("%.2f", c.Values(i, load.SyscallsPerOp)), p99(t, c, i))
 		}
@@ -112,12 +106,11 @@ first row, with 95 %% intervals.
 			if r.Mean > 1+allowedMore {
 				verdict = "missed"
 			}
-			fmt.Fprintf(&doc, "\n%s: at most %.2f times the first row: %s (%.3f).\n", crowds[row], 1+allowedMore, verdict, r.Mean)
+			fmt.Fprintf(doc, "\n%s: at most %.2f times the first row: %s (%.3f).\n", crowds[row], 1+allowedMore, verdict, r.Mean)
 			assert.Equal(t, idleRounds, r.N, "every round counts")
 		}
 	}
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.WriteFile(filepath.Join("..", "..", "docs", "reactor-idle.md"), []byte(doc.String()), 0o644))
+	doc.Save(t, filepath.Join("..", "..", "docs", "reactor-idle.md"))
 }
 
 // mean prints the mean of values, or that there are none.

@@ -5,7 +5,6 @@ package httppool_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,11 +13,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"netbench/internal/cpu"
+	"netbench/internal/proof"
 	"netbench/load"
 	"netbench/pools"
 	httppool "netbench/pools/http"
-	"netbench/results"
 )
 
 // How long the proof measures: about thirteen minutes with these.
@@ -41,19 +39,9 @@ const monitorLimit = 0.01
 // TestProofHTTPPool sets the recommended settings beside the default transport at
 // 100 requests at once, and the client with its monitor beside the one without.
 func TestProofHTTPPool(t *testing.T) {
-	var doc strings.Builder
-	began := time.Now()
-	f, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	place := placed(t)
-	fmt.Fprintf(&doc, `# The HTTP pool beside the default transport
-
-    make proof-pool-http
-
-wrote this on %s with %s for
-%s/%s on %s, %d CPUs (%s).
-Server on CPU %s, client on CPU %s; HTTP/1.1, GET of 13 bytes, %d requests at once in a
-closed loop; %d rounds of a block of %v of each, in an order that is shuffled anew.
+	placed(t)
+	doc := proof.Begin(t, "The HTTP pool beside the default transport", "./pools/http")
+	fmt.Fprintf(doc, `HTTP/1.1, GET of 13 bytes, %d requests at once in a closed loop; %d rounds of a block of %v of each, in an order that is shuffled anew.
 Ratios are geometric means over rounds with 95 %% intervals. The client's CPU by request
 judges; the rate is that of this client and this server, one CPU each, and informs.
 
@@ -63,8 +51,7 @@ The recommended ones have at most 50 connections to a host and keep 20; the defa
 transport has no limit and keeps 2. What a pool does not keep between two blocks it
 dials anew at the beginning of the next, which is in the figures.
 
-`, began.UTC().Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel,
-		cpu.Format(place.Server), cpu.Format(place.Generator), atOnce, *proofRounds, *proofBlock)
+`, atOnce, *proofRounds, *proofBlock)
 
 	var table, ratios, monitor, switching strings.Builder
 	for _, protocol := range []string{"tcp", "tls"} {
@@ -92,9 +79,7 @@ transport has the same settings and an http.Client with Timeout.
 | over | comparison | ratio | 95 %% interval | sd of a round | |
 |---|---|---|---|---|---|
 `, *proofRounds, *proofSlices, *proofSlice, *proofWatch, watchEvery, 100*monitorLimit) + monitor.String() + "\n" + switching.String())
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.MkdirAll(filepath.Dir(*proofOut), 0o755))
-	require.NoError(t, os.WriteFile(*proofOut, []byte(doc.String()), 0o644))
+	doc.Save(t, *proofOut)
 }
 
 // beside compares the first two contenders.

@@ -44,8 +44,7 @@ func TestProofIncident(t *testing.T) {
 		require.Zero(t, in.outcome.Dropped, "callers that never came")
 	}
 
-	var doc page
-	doc.begin(t, "An incident: callers time out, and the database does not know", "make proof-incident", server, place)
+	doc := begin(t, "An incident: callers time out, and the database does not know", server, place)
 	doc.f(`## What was seen
 
 A service asks its database a question that takes 50 ms, nearly all of it waiting there. %d callers a second

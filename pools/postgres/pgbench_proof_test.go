@@ -19,6 +19,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 
+	"netbench/internal/proof"
 	"netbench/pools"
 	"netbench/pools/postgres"
 	"netbench/testenv"
@@ -113,7 +114,7 @@ func (p *pgbench) drive(ctx context.Context, protocol string) (*pools.Outcome, e
 }
 
 // provePgbench sets lib/pq and pgx beside pgbench.
-func provePgbench(t *testing.T, doc *page, server *services.Postgres, place testenv.Placement) {
+func provePgbench(t *testing.T, doc page, server *services.Postgres, place testenv.Placement) {
 	doc.f("## Beside pgbench\n\n")
 	path, err := findPgbench()
 	require.NoError(t, err, "the proof needs pgbench")
@@ -165,7 +166,7 @@ func provePgbench(t *testing.T, doc *page, server *services.Postgres, place test
 	doc.f("| client | req/s | ratio | client CPU/req | ratio |\n|---|---|---|---|---|\n")
 	for i, arm := range arms {
 		doc.f("| %s | %.0f | %s | %.1f µs | %s |\n", arm.name,
-			mean((*pools.Outcome).Rate, out[i]), interval(pools.RatioOf((*pools.Outcome).Rate, out[0], out[i])),
-			mean((*pools.Outcome).CPUPerOp, out[i])/1e3, interval(pools.RatioOf((*pools.Outcome).CPUPerOp, out[0], out[i])))
+			mean((*pools.Outcome).Rate, out[i]), proof.Interval(pools.RatioOf((*pools.Outcome).Rate, out[0], out[i])),
+			mean((*pools.Outcome).CPUPerOp, out[i])/1e3, proof.Interval(pools.RatioOf((*pools.Outcome).CPUPerOp, out[0], out[i])))
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,10 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"netbench/internal/cpu"
-	"netbench/load"
+	"netbench/internal/proof"
 	"netbench/pools"
 	"netbench/pools/postgres"
-	"netbench/results"
 	"netbench/testenv"
 	"netbench/testenv/services"
 )
@@ -46,17 +44,14 @@ const (
 const watchedAtMost = 0.01
 
 // page is a document that grows section by section.
-type page struct{ strings.Builder }
+type page struct{ *proof.Page }
 
-func (p *page) f(format string, a ...any) { fmt.Fprintf(p, format, a...) }
+func (p page) f(format string, a ...any) { fmt.Fprintf(p, format, a...) }
 
-// begin writes what each document says of the machine and the server.
-func (p *page) begin(t *testing.T, title, command string, server *services.Postgres, place testenv.Placement) {
+// begin makes a document with what each says of the machine and the server.
+func begin(t *testing.T, title string, server *services.Postgres, place testenv.Placement) page {
 	t.Helper()
-	f, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	p.f("# %s\n\nWritten by `%s` on %s: %s, %s/%s, %s, %d CPUs (%s), commit %.12s.\n",
-		title, command, f.Start.Format(time.DateOnly), f.GoVersion, f.GOOS, f.GOARCH, f.Kernel, f.CPUs, f.CPUModel, f.Commit)
+	p := page{proof.Begin(t, title, "./pools/postgres")}
 	where := "client and server share the CPUs"
 	if place.Disjoint {
 		where = fmt.Sprintf("the server on CPU %s, the client on %s", cpu.Format(place.Server), cpu.Format(place.Generator))
@@ -64,22 +59,13 @@ func (p *page) begin(t *testing.T, title, command string, server *services.Postg
 	info := server.Info()
 	p.f("PostgreSQL %s, over TCP on loopback without TLS; %s. fsync=%s, synchronous_commit=%s, shared_buffers=%s, max_connections=%s.\n\n",
 		info.Version, where, info.Settings["fsync"], info.Settings["synchronous_commit"], info.Settings["shared_buffers"], info.Settings["max_connections"])
+	return p
 }
 
 // write puts the document in its place.
-func (p *page) write(t *testing.T, file string) {
+func (p page) write(t *testing.T, file string) {
 	t.Helper()
-	t.Log("\n" + p.String())
-	require.NoError(t, os.MkdirAll(*proofDocs, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(*proofDocs, file), []byte(p.String()), 0o644))
-}
-
-// interval shows a ratio with its 95 % interval.
-func interval(r load.Ratio) string {
-	if r.N < 2 {
-		return fmt.Sprintf("%.3f", r.Mean)
-	}
-	return fmt.Sprintf("%.3f (%.3f to %.3f)", r.Mean, r.Lo, r.Hi)
+	p.Save(t, filepath.Join(*proofDocs, file))
 }
 
 // mean of a metric over rounds, geometric as the ratios are.
@@ -104,17 +90,16 @@ func micros(h *hdrhistogram.Histogram, p float64) string {
 // with itself unwatched, and lib/pq with pgbench.
 func TestProofPostgresPool(t *testing.T) {
 	server, place := roomy(t)
-	var doc page
-	doc.begin(t, "PostgreSQL pools", "make proof-pool-postgres", server, place)
+	doc := begin(t, "PostgreSQL pools", server, place)
 	dsn := template(t, server, manyRows).DSN()
-	t.Run("Settings", func(t *testing.T) { proveSettings(t, &doc, dsn) })
-	t.Run("Monitor", func(t *testing.T) { proveMonitor(t, &doc, dsn) })
-	t.Run("Pgbench", func(t *testing.T) { provePgbench(t, &doc, server, place) })
+	t.Run("Settings", func(t *testing.T) { proveSettings(t, doc, dsn) })
+	t.Run("Monitor", func(t *testing.T) { proveMonitor(t, doc, dsn) })
+	t.Run("Pgbench", func(t *testing.T) { provePgbench(t, doc, server, place) })
 	doc.write(t, "pool-postgres.md")
 }
 
 // proveSettings sets pools of several settings beside each other.
-func proveSettings(t *testing.T, doc *page, dsn string) {
+func proveSettings(t *testing.T, doc page, dsn string) {
 	var run []running
 	var names []contender
 	var arms []pools.Contender
@@ -155,8 +140,8 @@ func proveSettings(t *testing.T, doc *page, dsn string) {
 		waits := run[i].Waits()
 		doc.f("| %s | %.0f | %s | %.1f µs | %s | %s | %s | %s | %s | %.2f |\n",
 			strings.NewReplacer("driver=", "", "/pool=", ", ").Replace(c.name),
-			mean((*pools.Outcome).Rate, out[i]), interval(pools.RatioOf((*pools.Outcome).Rate, out[small], out[i])),
-			mean((*pools.Outcome).CPUPerOp, out[i])/1e3, interval(pools.RatioOf((*pools.Outcome).CPUPerOp, out[small], out[i])),
+			mean((*pools.Outcome).Rate, out[i]), proof.Interval(pools.RatioOf((*pools.Outcome).Rate, out[small], out[i])),
+			mean((*pools.Outcome).CPUPerOp, out[i])/1e3, proof.Interval(pools.RatioOf((*pools.Outcome).CPUPerOp, out[small], out[i])),
 			micros(latency, 50), micros(latency, 99), micros(waits, 50), micros(waits, 99),
 			1000*float64(run[i].Stats().Dials-dials[i])/float64(done))
 	}
@@ -170,7 +155,7 @@ func proveSettings(t *testing.T, doc *page, dsn string) {
 }
 
 // proveMonitor sets a pool beside itself watched.
-func proveMonitor(t *testing.T, doc *page, dsn string) {
+func proveMonitor(t *testing.T, doc page, dsn string) {
 	c := monitorCost(t, dsn, watchRounds**proofRounds, pairsARound, slice)
 	// A sample alone, as the difference between the arms may be too small to see.
 	p := open(t, dsn, keepAll())
@@ -188,7 +173,7 @@ func proveMonitor(t *testing.T, doc *page, dsn string) {
 	}{{"off", c.Off}, {"on", c.On}} {
 		doc.f("| %s | %.1f µs | %.0f |\n", arm.name, mean((*pools.Outcome).CPUPerOp, arm.rounds)/1e3, mean((*pools.Outcome).Rate, arm.rounds))
 	}
-	doc.f("| ratio | %s | %s |\n\n", interval(c.Ratio), interval(pools.RatioOf((*pools.Outcome).Rate, c.Off, c.On)))
+	doc.f("| ratio | %s | %s |\n\n", proof.Interval(c.Ratio), proof.Interval(pools.RatioOf((*pools.Outcome).Rate, c.Off, c.On)))
 	doc.f("Required: the whole interval shows less than %.0f %% of client CPU: %s. A sample alone takes %.2f µs, so one every %v is %.1g of a CPU; to\nstart and stop the monitor, which the ratio does not have in it, takes %v.\n\n",
 		100*watchedAtMost, c.Below(watchedAtMost), each/1e3, postgres.DefaultLimits().Every, each/float64(postgres.DefaultLimits().Every), c.Switching.Round(time.Microsecond))
 	assert.Equal(t, pools.Met, c.Below(watchedAtMost), "%v", c.Ratio)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,10 +19,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"netbench/internal/proof"
 	"netbench/load"
 	"netbench/pools"
 	"netbench/pools/redis"
-	"netbench/results"
 	"netbench/testenv/services"
 )
 
@@ -53,27 +52,19 @@ func TestProofRedisPool(t *testing.T) {
 	if !r.Info().Real() {
 		t.Skip("only a stand-in for Redis is here, whose figures say nothing of Redis")
 	}
-	var doc strings.Builder
-	head(t, &doc, r, rounds)
-	standard(t, &doc, r)
-	sizes(t, &doc, r, rounds)
-	depths(t, &doc, r, rounds)
-	watched(t, &doc, r, rounds)
-	beside(t, &doc, r, rounds)
-	t.Log("\n" + doc.String())
-	docs := filepath.Join("..", "..", "docs")
-	require.NoError(t, os.MkdirAll(docs, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(docs, "pool-redis.md"), []byte(doc.String()), 0o644))
+	doc := head(t, r, rounds)
+	standard(t, doc, r)
+	sizes(t, doc, r, rounds)
+	depths(t, doc, r, rounds)
+	watched(t, doc, r, rounds)
+	beside(t, doc, r, rounds)
+	doc.Save(t, filepath.Join("..", "..", "docs", "pool-redis.md"))
 }
 
-// head says what was measured where.
-func head(t *testing.T, doc *strings.Builder, r *services.Redis, rounds int) {
-	f, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	fmt.Fprintf(doc, `# Redis: pool sizes, pipelines, the monitor, and redis-benchmark
-
-Written by `+"`make proof-pool-redis`"+` on %s: %s, %s/%s, %d CPUs (%s), %s.
-Redis %s by %s (appendonly %s, save %q, io-threads %s), pinned to CPUs of its own
+// head begins a page that says what was measured where.
+func head(t *testing.T, r *services.Redis, rounds int) *proof.Page {
+	doc := proof.Begin(t, "Redis: pool sizes, pipelines, the monitor, and redis-benchmark", "./pools/redis")
+	fmt.Fprintf(doc, `Redis %s by %s (appendonly %s, save %q, io-threads %s), pinned to CPUs of its own
 where there are two or more; go-redis 9.23.
 
 %d goroutines use one pool. Contenders take turns in blocks of %v in an order that
@@ -82,17 +73,9 @@ its connections opens the others anew whenever its callers come back. An operati
 an expiry of a minute and a GET of the same key, 64 bytes, verified. Ratios are
 geometric means over rounds with their 95 %% intervals. CPU is that of the whole
 client process, the loop that drives it included.
-`, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, f.CPUs, f.CPUModel, f.Kernel,
-		r.Info().Version, r.Info().Rung, r.Info().Settings["appendonly"], r.Info().Settings["save"], r.Info().Settings["io-threads"],
+`, r.Info().Version, r.Info().Rung, r.Info().Settings["appendonly"], r.Info().Settings["save"], r.Info().Settings["io-threads"],
 		benchWorkers, proofBlock, rounds)
-}
-
-// interval is a ratio with its interval.
-func interval(r load.Ratio) string {
-	if r.N < 2 {
-		return fmt.Sprintf("%.3f", r.Mean)
-	}
-	return fmt.Sprintf("%.3f [%.3f, %.3f]", r.Mean, r.Lo, r.Hi)
+	return doc
 }
 
 // take interleaves contenders; none of their calls may fail.
@@ -119,7 +102,7 @@ func mean(metric func(*pools.Outcome) float64, os []*pools.Outcome) float64 {
 }
 
 // standard runs the standard workload once at each depth.
-func standard(t *testing.T, doc *strings.Builder, r *services.Redis) {
+func standard(t *testing.T, doc *proof.Page, r *services.Redis) {
 	fmt.Fprint(doc, `
 ## The workload once
 
@@ -150,7 +133,7 @@ func standard(t *testing.T, doc *strings.Builder, r *services.Redis) {
 }
 
 // sizes sets pools of several sizes beside each other.
-func sizes(t *testing.T, doc *strings.Builder, r *services.Redis, rounds int) {
+func sizes(t *testing.T, doc *proof.Page, r *services.Redis, rounds int) {
 	var all []pools.Contender
 	var opened []*redis.Pool
 	var before []int64
@@ -182,8 +165,8 @@ and then in between, and dialled anew.
 		d, whole := opened[i].Detail(), pools.Merge(out[i])
 		ratios := "1 | 1 | 1"
 		if i != 1 {
-			ratios = interval(pools.RatioOf((*pools.Outcome).Rate, small, out[i])) + " | " +
-				interval(pools.RatioOf(p99, small, out[i])) + " | " + interval(pools.RatioOf((*pools.Outcome).CPUPerOp, small, out[i]))
+			ratios = proof.Interval(pools.RatioOf((*pools.Outcome).Rate, small, out[i])) + " | " +
+				proof.Interval(pools.RatioOf(p99, small, out[i])) + " | " + proof.Interval(pools.RatioOf((*pools.Outcome).CPUPerOp, small, out[i]))
 		}
 		fmt.Fprintf(doc, "| %s | %d | %.0f | %v | %s | %v | %d | %.3f |\n", c.Name, d.Main.Size, mean((*pools.Outcome).Rate, out[i]),
 			whole.P(99).Round(time.Microsecond), ratios, d.Main.MeanWait().Round(time.Microsecond), d.Main.Timeouts,
@@ -192,7 +175,7 @@ and then in between, and dialled anew.
 }
 
 // depths sets pipelines beside single commands.
-func depths(t *testing.T, doc *strings.Builder, r *services.Redis, rounds int) {
+func depths(t *testing.T, doc *proof.Page, r *services.Redis, rounds int) {
 	single := open(t, r.Options(), redis.Recommended())
 	all := []pools.Contender{{Name: "single commands", Do: single.Do}}
 	perCall := []float64{2} // commands
@@ -217,7 +200,7 @@ that of two round trips, with all the commands that are in them.
 		cpus := ratio(out[0], out[i], func(o *pools.Outcome) float64 { return o.CPUPerOp() / 2 }, func(o *pools.Outcome) float64 { return o.CPUPerOp() / per })
 		against := "1 | 1"
 		if i > 0 {
-			against = interval(rates) + " | " + interval(cpus)
+			against = proof.Interval(rates) + " | " + proof.Interval(cpus)
 		}
 		fmt.Fprintf(doc, "| %s | %.0f | %v | %s |\n", c.Name, per*mean((*pools.Outcome).Rate, out[i]),
 			pools.Merge(out[i]).P(99).Round(time.Microsecond), against)
@@ -234,7 +217,7 @@ func ratio(a, b []*pools.Outcome, ofA, ofB func(*pools.Outcome) float64) load.Ra
 }
 
 // watched sets the monitor on beside off.
-func watched(t *testing.T, doc *strings.Builder, r *services.Redis, rounds int) {
+func watched(t *testing.T, doc *proof.Page, r *services.Redis, rounds int) {
 	c := monitorCost(t, r, proofWatch*rounds, proofPairs, proofSlice)
 	sample := testing.Benchmark(func(b *testing.B) { benchmarkSample(b, r) })
 	fmt.Fprintf(doc, `
@@ -244,13 +227,13 @@ On and off in turns on one pool, sampling each %v, which is 1500 times as often 
 recommended: CPU per operation on / off %s, in %d rounds of %d pairs of
 slices of %v. Required: the whole interval shows less than %.0f %%: %s. A sample and its
 judgement take %v; to start and stop the monitor, which the ratio does not have in it, %v of CPU time.
-`, monitorEvery, interval(c.Ratio), c.N, proofPairs, proofSlice, 100*mostMonitorCost, c.Below(mostMonitorCost), time.Duration(sample.NsPerOp()), c.Switching.Round(time.Microsecond))
+`, monitorEvery, proof.Interval(c.Ratio), c.N, proofPairs, proofSlice, 100*mostMonitorCost, c.Below(mostMonitorCost), time.Duration(sample.NsPerOp()), c.Switching.Round(time.Microsecond))
 	t.Cleanup(func() { assert.Equal(t, pools.Met, c.Below(mostMonitorCost), "%v", c.Ratio) })
 }
 
 // beside sets go-redis beside redis-benchmark, with the same connections and the
 // same depth.
-func beside(t *testing.T, doc *strings.Builder, r *services.Redis, rounds int) {
+func beside(t *testing.T, doc *proof.Page, r *services.Redis, rounds int) {
 	fmt.Fprint(doc, "\n## go-redis beside redis-benchmark\n\n")
 	run, err := cBenchmark(t, r)
 	require.NoError(t, err, "the proof needs redis-benchmark, and a server of its own")
@@ -293,7 +276,7 @@ SET with an expiry and GET in equal numbers; redis-benchmark does one after the 
 				a = append(a, ours())
 			}
 		}
-		fmt.Fprintf(doc, "| %d | %.0f | %.0f | %s |\n", depth, average(a), average(b), interval(load.RatioOf(b, a)))
+		fmt.Fprintf(doc, "| %d | %.0f | %.0f | %s |\n", depth, average(a), average(b), proof.Interval(load.RatioOf(b, a)))
 	}
 }
 

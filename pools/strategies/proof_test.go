@@ -10,14 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"netbench/internal/proof"
 	"netbench/pools/strategies"
-	"netbench/results"
 )
 
 const (
@@ -38,14 +37,8 @@ func TestProofStrategies(t *testing.T) {
 		require.NoError(t, err)
 		repeat = n
 	}
-	host, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	var doc strings.Builder
-	fmt.Fprintf(&doc, `# What the first request costs
-
-Written by `+"`make proof-strategies`"+` on %s with %s, %s/%s on %s, %d CPUs (%s).
-
-Pools of %d connections. Lazy opens them when they are needed, warmed when the pool
+	doc := proof.Begin(t, "What the first request costs", "./pools/strategies")
+	fmt.Fprintf(doc, `Pools of %d connections. Lazy opens them when they are needed, warmed when the pool
 is made, checked does so too and probes the idle ones every %v with a time-out of
 %v. Each strategy was brought into each situation %d times, in shuffled order:
 
@@ -60,10 +53,9 @@ fails is tried again after 1 ms. All connections lead through a relay in the pro
 of the pool, which makes each request some tens of µs slower. Pools of PostgreSQL and Redis
 ask the server for its limits when they are opened, over a connection of its own, also
 lazy ones. Medians have 95 %% intervals by order statistics.
-`, host.Start.Format(time.DateOnly), host.GoVersion, host.GOOS, host.GOARCH, host.Kernel, host.CPUs, host.CPUModel,
-		proofSize, proofCheck.Every, proofCheck.Timeout, repeat, idleSpell, serverBears, proofStall, proofSettle)
+`, proofSize, proofCheck.Every, proofCheck.Timeout, repeat, idleSpell, serverBears, proofStall, proofSettle)
 	for _, name := range slices.Sorted(maps.Keys(subjects)) {
-		fmt.Fprintf(&doc, "\n## %s\n\n", name)
+		fmt.Fprintf(doc, "\n## %s\n\n", name)
 		ran := false
 		t.Run(name, func(t *testing.T) {
 			s := subjects[name](t)
@@ -75,8 +67,8 @@ lazy ones. Medians have 95 %% intervals by order statistics.
 				Progress: func(line string) { t.Log(line) },
 			})
 			require.NoError(t, err)
-			fmt.Fprintf(&doc, "%s.\n\n", s.server)
-			require.NoError(t, r.Markdown(&doc))
+			fmt.Fprintf(doc, "%s.\n\n", s.server)
+			require.NoError(t, r.Markdown(doc))
 			for _, row := range r.Rows {
 				if row.Lost > 0 {
 					t.Errorf("%s, %s: %d requests never succeeded: %v", row.Situation, row.Strategy, row.Lost, row.Firsts[0].Err)
@@ -85,11 +77,10 @@ lazy ones. Medians have 95 %% intervals by order statistics.
 			ran = true
 		})
 		if !ran {
-			fmt.Fprintf(&doc, "Did not run: there was no such server, or it failed; the test's log has the reason.\n")
+			fmt.Fprintf(doc, "Did not run: there was no such server, or it failed; the test's log has the reason.\n")
 		}
 	}
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.WriteFile(filepath.Join("..", "..", "docs", "pool-strategies.md"), []byte(doc.String()), 0o644))
+	doc.Save(t, filepath.Join("..", "..", "docs", "pool-strategies.md"))
 }
 
 // idleSpell is long enough for a server that looks only every second or two.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netbench/internal/proc"
-	"netbench/results"
+	"netbench/internal/proof"
 	"netbench/testenv/services"
 )
 
@@ -37,12 +36,9 @@ func TestProofServicesAreReadyInTimeAndGoneWithTheirProgram(t *testing.T) {
 	image(t, EnvPostgresImage, DefaultPostgresImage)
 	image(t, EnvRedisImage, DefaultRedisImage)
 	adopt(t)
-	host, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	var doc strings.Builder
-	fmt.Fprintf(&doc, "# How soon services are ready, and gone\n\n    make proof-services\n\nwrote this on %s with %s on %s, %d CPUs (%s). Each was started %d times by a program\nof its own. Ready counts from the start of that program; gone from its SIGKILL until none\nof its processes, containers and directories is left.\n\n",
-		host.Start.UTC().Format(time.DateOnly), host.GoVersion, host.Kernel, host.CPUs, host.CPUModel, proofStarts)
-	fmt.Fprintf(&doc, "| service | ready: least, median, most | at most | gone: least, median, most | at most |\n|---|---|---|---|---|\n")
+	doc := proof.Begin(t, "How soon services are ready, and gone", "./testenv/containers")
+	fmt.Fprintf(doc, "Each was started %d times by a program of its own. Ready counts from the start of that\nprogram; gone from its SIGKILL until none of its processes, containers and directories\nis left.\n\n", proofStarts)
+	fmt.Fprintf(doc, "| service | ready: least, median, most | at most | gone: least, median, most | at most |\n|---|---|---|---|---|\n")
 	for _, row := range []struct {
 		what   string
 		rung   services.Rung
@@ -81,12 +77,11 @@ func TestProofServicesAreReadyInTimeAndGoneWithTheirProgram(t *testing.T) {
 		if row.within == readyContainer {
 			name += ", container"
 		}
-		fmt.Fprintf(&doc, "| %s | %s | %v | %s | %v |\n", name, span(ready), row.within, span(gone), goneAfterKill)
+		fmt.Fprintf(doc, "| %s | %s | %v | %s | %v |\n", name, span(ready), row.within, span(gone), goneAfterKill)
 		assert.LessOrEqual(t, ready[len(ready)-1], row.within, name)
 		assert.LessOrEqual(t, gone[len(gone)-1], goneAfterKill, name)
 	}
-	t.Log("\n" + doc.String())
-	require.NoError(t, os.WriteFile(filepath.Join("..", "..", "docs", "services.md"), []byte(doc.String()), 0o644))
+	doc.Save(t, filepath.Join("..", "..", "docs", "services.md"))
 }
 
 // nothingOf tells whether neither processes, but for the first, which others reap, nor

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -23,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"netbench/results"
+	"netbench/internal/proof"
 )
 
 // TestProofARoundTripIsWithinAMillisecond needs a machine that is quiet.
@@ -123,22 +122,18 @@ func TestProofOtherPeoplesToolsSeeTheLinkAsItWasAskedFor(t *testing.T) {
 	stats, err := losing.Stats()
 	require.NoError(t, err)
 
-	host, err := results.Collect(t.Context())
-	require.NoError(t, err)
-	var doc strings.Builder
-	fmt.Fprintf(&doc, "# What ping and iperf3 see of a shaped link\n\n    make proof-link\n\nwrote this on %s with %s on %s, %d CPUs (%s). A delay of 20 ms and 10 Mb/s each way, queues of 100 packets, of 1000 where packets are lost, so that none is lost to a full queue there; iperf3 sends with Reno for 12 s after 3 s that do not count.\n\n",
-		host.Start.UTC().Format(time.DateOnly), host.GoVersion, host.Kernel, host.CPUs, host.CPUModel)
-	fmt.Fprintf(&doc, "| | asked for | seen |\n|---|---|---|\n")
-	fmt.Fprintf(&doc, "| ping, 50 of them | 40 ms ± 1 | mean %s ms, least %s, most %s |\n", times[2], times[1], times[3])
-	fmt.Fprintf(&doc, "| iperf3, at the receiver | 10 Mb/s ± 5 %% | %.2f Mb/s (data only: 1448 of 1500 bytes of each packet, at most 9.65) |\n", full.End.Received.Rate/1e6)
-	fmt.Fprintf(&doc, "| the same | | %d retransmits, for the queue that it fills |\n", full.End.Sent.Retransmits)
-	fmt.Fprintf(&doc, "| iperf3 with 1 %% loss one way | retransmits | %d retransmits, %d packets lost of %d, %.2f Mb/s |\n",
+	doc := proof.Begin(t, "What ping and iperf3 see of a shaped link", "./testenv/link")
+	fmt.Fprint(doc, "A delay of 20 ms and 10 Mb/s each way, queues of 100 packets, of 1000 where packets are\nlost, so that none is lost to a full queue there; iperf3 sends with Reno for 12 s after 3 s\nthat do not count.\n\n")
+	fmt.Fprintf(doc, "| | asked for | seen |\n|---|---|---|\n")
+	fmt.Fprintf(doc, "| ping, 50 of them | 40 ms ± 1 | mean %s ms, least %s, most %s |\n", times[2], times[1], times[3])
+	fmt.Fprintf(doc, "| iperf3, at the receiver | 10 Mb/s ± 5 %% | %.2f Mb/s (data only: 1448 of 1500 bytes of each packet, at most 9.65) |\n", full.End.Received.Rate/1e6)
+	fmt.Fprintf(doc, "| the same | | %d retransmits, for the queue that it fills |\n", full.End.Sent.Retransmits)
+	fmt.Fprintf(doc, "| iperf3 with 1 %% loss one way | retransmits | %d retransmits, %d packets lost of %d, %.2f Mb/s |\n",
 		lost.End.Sent.Retransmits, stats.AToB.Lost, stats.AToB.Sent, lost.End.Received.Rate/1e6)
-	t.Log("\n" + doc.String())
 	assert.InDelta(t, 40, mean, 1)
 	assert.InEpsilon(t, 10e6, full.End.Received.Rate, 0.05)
 	assert.GreaterOrEqual(t, lost.End.Sent.Retransmits, int(stats.AToB.Lost)/2)
 	assert.InDelta(t, 0.01, float64(stats.AToB.Lost)/float64(stats.AToB.Sent), 0.008)
 	assert.Zero(t, stats.AToB.DroppedQueue, "packets that found the queue full")
-	require.NoError(t, os.WriteFile(filepath.Join("..", "..", "docs", "link.md"), []byte(doc.String()), 0o644))
+	doc.Save(t, filepath.Join("..", "..", "docs", "link.md"))
 }

@@ -29,11 +29,9 @@ const (
 	// answerTimeout bounds the wait for the answer of a given address.
 	answerTimeout = 5 * time.Second
 
-	// stopTimeout bounds ends that have no deadline of their own.
+	// stopTimeout bounds ends that have no deadline of their own, and that of a
+	// service that did not start.
 	stopTimeout = 10 * time.Second
-
-	// discardTimeout bounds the end of a service that did not start.
-	discardTimeout = 5 * time.Second
 )
 
 // Info is what is known of a service that runs. It belongs into every result that

@@ -53,7 +53,7 @@ func (l *local) within(ctx context.Context, do func(context.Context) error) erro
 // discard stops what did not start, and adds what it wrote last to the error.
 func (l *local) discard(ctx context.Context, err error) error {
 	// In order, so that nothing is left; what it wrote last is known afterwards.
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if e := l.keeper.Stop(stop); e != nil {
 		err = fmt.Errorf("%w; when it was stopped: %w", err, e)

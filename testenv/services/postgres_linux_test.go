@@ -224,7 +224,7 @@ func TestAPostgresThatDoesNotStartIsAbsentWithItsLastWords(t *testing.T) {
 		want             []string
 	}{
 		"initdb fails":   {secrets + "echo the disk is full >&2; exit 3", "exit 0", time.Minute, []string{"exit status 3", "it wrote: the disk is full"}},
-		"initdb hangs":   {"sleep 300", "exit 0", time.Second, []string{"not ready within 1s"}},
+		"initdb hangs":   {"exec sleep 300", "exit 0", time.Second, []string{"not ready within 1s"}},
 		"shows secrets":  {secrets + "exit 3", "exit 0", time.Minute, []string{"exit status 3", "it wrote: (hidden)"}},
 		"server ends":    {"exit 0", "echo no such page >&2; exit 4", time.Minute, []string{"exit status 4", "it wrote: no such page"}},
 		"server hangs":   {"exit 0", "exec sleep 300", time.Second, []string{"not ready within 1s", "connection refused"}},

@@ -24,7 +24,10 @@ const debianPostgres = "/usr/lib/postgresql/*/bin"
 // postgresUser is the superuser of a cluster that is made here.
 const postgresUser = "netbench"
 
-// postgresGrace is how long a fast shutdown may take: it writes a checkpoint.
+// postgresGrace is how long a server may take to end: a fast shutdown writes a
+// checkpoint, an immediate one waits up to 5 s for its processes, and one that
+// initdb left has a statement to finish, on a busy machine for seconds. Who kills it
+// before leaves its shared memory in the kernel.
 const postgresGrace = 8 * time.Second
 
 // socketLimit is the longest path of a Unix socket (sun_path, unix(7)), without
@@ -125,7 +128,7 @@ func (l *local) makeCluster(ctx context.Context, binaries string, owner *keeper.
 			// The server that initdb runs ends when its input does, and gives its
 			// shared memory back. While it makes the first tables any signal would
 			// leave that in the kernel.
-			Abort: syscall.SIGKILL, First: true,
+			Abort: syscall.SIGKILL, First: true, AbortGrace: postgresGrace, Grace: postgresGrace,
 		})
 	})
 	return errors.Join(err, os.Remove(file))
@@ -187,6 +190,6 @@ func (o PostgresOptions) command(binaries, dir, addr string) keeper.Command {
 		Signal: syscall.SIGINT, First: true, Grace: postgresGrace,
 		// Immediate shutdown: no checkpoint, but the shared memory is given back,
 		// which SIGKILL would leave in the kernel.
-		Abort: syscall.SIGQUIT,
+		Abort: syscall.SIGQUIT, AbortGrace: postgresGrace,
 	}
 }

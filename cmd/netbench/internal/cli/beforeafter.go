@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"time"
 
 	"netbench/gcprofile/beforeafter"
@@ -53,7 +54,7 @@ it does not; 2 bad input; 3 it could not be decided, or was interrupted.`,
 			dir := flags.String("dir", "", "keep a run file in this `directory`, too")
 			asJSON := flags.Bool("json", false, "print one JSON object")
 			return func(ctx context.Context, _ []string, s Streams) (int, error) {
-				if err := noZeros(flags); err != nil {
+				if err := noZeros(flags, "seed", "dir"); err != nil {
 					return results.ExitBadInput, err
 				}
 				o.Progress = func(line string) { fmt.Fprintln(s.Err, line) }
@@ -63,14 +64,18 @@ it does not; 2 bad input; 3 it could not be decided, or was interrupted.`,
 	}
 }
 
-// noZeros refuses flags that were given as nothing, which is not the default.
-func noZeros(flags *flag.FlagSet) (err error) {
+// noZeros refuses flags that were given as 0 or "", which an option's zero value would
+// take for its default. Those named may be.
+func noZeros(flags *flag.FlagSet, but ...string) (err error) {
 	flags.Visit(func(f *flag.Flag) {
-		switch f.Value.String() {
-		case "0", "0s", "":
-			if f.Name != "seed" && f.Name != "dir" {
-				err = fmt.Errorf("-%s is %q (want more than nothing, or leave it out)", f.Name, f.Value.String())
-			}
+		if slices.Contains(but, f.Name) {
+			return
+		}
+		switch value := f.Value.String(); value {
+		case "":
+			err = fmt.Errorf("-%s is empty (give a value, or leave it out for the default)", f.Name)
+		case "0", "0s":
+			err = fmt.Errorf("-%s is %s (want more than 0, or leave it out for the default)", f.Name, value)
 		}
 	})
 	return err

@@ -22,18 +22,18 @@ func TestBeforeAfterRefusesBadInputInOneLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		"rate zero":     {[]string{"-rate", "0"}, `-rate is "0" (want more than nothing, or leave it out)`},
+		"rate zero":     {[]string{"-rate", "0"}, `-rate is 0 (want more than 0, or leave it out for the default)`},
 		"rate below":    {[]string{"-rate", "-5"}, "rate is -5"},
 		"rate no such":  {[]string{"-rate", "fast"}, `invalid value "fast" for flag -rate`},
 		"rate NaN":      {[]string{"-rate", "NaN"}, "rate is NaN"},
 		"share":         {[]string{"-share", "1"}, "share is 1 (want a share of the naive service's capacity"},
-		"no products":   {[]string{"-products", "0"}, `-products is "0"`},
+		"no products":   {[]string{"-products", "0"}, `-products is 0 (`},
 		"products":      {[]string{"-products", "99999999"}, "products is 99999999 (want 1 to 5000000)"},
 		"rounds":        {[]string{"-rounds", "-1"}, "rounds is -1"},
 		"block":         {[]string{"-block", "1ns"}, "block is 1ns (want 100ms to 1h)"},
-		"no warm-up":    {[]string{"-warmup", "0"}, `-warmup is "0s"`},
+		"no warm-up":    {[]string{"-warmup", "0"}, `-warmup is 0s (`},
 		"gogc":          {[]string{"-gogc", "-1"}, `GOGC is "-1"`},
-		"no gogc":       {[]string{"-gogc", ""}, `-gogc is ""`},
+		"no gogc":       {[]string{"-gogc", ""}, `-gogc is empty (`},
 		"limit":         {[]string{"-memlimit", "lots"}, `GOMEMLIMIT is "lots"`},
 		"no collection": {[]string{"-memlimit", "off", "-gogc", "off"}, "nothing would ever be collected"},
 		"directory":     {[]string{"-dir", filepath.Join("/dev/null", "runs")}, "directory"},

@@ -106,10 +106,8 @@ func (f *gcFlags) check(fs *flag.FlagSet) (err error) {
 			f.plan.Settings = append(f.plan.Settings, setting)
 		}
 	}
-	for _, name := range []string{"rate", "share", "conns", "blocks", "collections", "min-block", "max-block", "warm", "p99", "objects", "alloc", "model"} { // 0 would mean a default
-		if value := fs.Lookup(name).Value.String(); isGiven(fs, name) && (value == "0" || value == "0s" || value == "") {
-			return fmt.Errorf("-%s is %q (want more than nothing)", name, value)
-		}
+	if err := noZeros(fs, "live", "settings", "seed", "budget"); err != nil {
+		return err
 	}
 	if isGiven(fs, "min-block") && isGiven(fs, "max-block") && f.plan.Drive.Min > f.plan.Drive.Max {
 		return fmt.Errorf("-min-block is %v and -max-block %v (want no more than that)", f.plan.Drive.Min, f.plan.Drive.Max)

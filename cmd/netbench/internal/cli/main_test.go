@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 		serveForeign(addr)
 	}
 	gcprofile.Use()
-	testenv.Main(Models(), append(containers.Use(), load.Role(), beforeafter.Role())...) // commands start this binary as server and generator
+	testenv.Main(Factories(), append(containers.Use(), load.Role(), beforeafter.Role())...) // commands start this binary as server and generator
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,12 +14,16 @@ import (
 	"strings"
 	"time"
 
+	"netbench/buffers"
+	"netbench/gcprofile"
 	"netbench/internal/leftover"
 	"netbench/internal/profiles"
 	"netbench/internal/scenario"
 	"netbench/load"
+	"netbench/models"
 	"netbench/results"
 	"netbench/testenv"
+	"netbench/zerocopy/vectored"
 )
 
 func profileCommand() Command {
@@ -31,7 +36,8 @@ execution trace in a time of its own. They are kept beside a run file, in a dire
 of the same name that ends in .profiles, and the largest entries of each are printed.
 
 -bench chooses as go test -bench does: a regular expression for each element of the
-name. The names are those that netbench gate -list prints, with Benchmark in front.
+name. -list prints the names: those of the models, of the collector's settings, of
+buffers and of vectored writes.
 
 Profiling costs time, so the run says that it was profiled, and no command compares
 it with another. cpu.pprof can be given to netbench pgo.
@@ -39,6 +45,7 @@ it with another. cpu.pprof can be given to netbench pgo.
 Exit codes: 0 profiled; 1 a server or the load failed; 2 bad input; 3 interrupted.`,
 		Examples: []Example{
 			{"The goroutine model with 100 connections:", "netbench profile -bench 'Echo/model=goroutine$/conns=100$/size=1024'"},
+			{"A server with a live set whose collector is off up to a limit:", "netbench profile -bench GC/gogc=off/limit=1.5x"},
 			{"A web server on the reactor, 10 s of load, CPU and allocations only:", "netbench profile -bench HTTP/model=reactor$ -time 10s -kinds cpu,allocs"},
 		},
 		Setup: func(flags *flag.FlagSet) Action {
@@ -49,6 +56,7 @@ Exit codes: 0 profiled; 1 a server or the load failed; 2 bad input; 3 interrupte
 			flags.StringVar(&f.kinds, "kinds", profiles.List(profiles.Kinds), "`list` of profiles")
 			flags.IntVar(&f.top, "top", 10, "`number` of the largest entries of each that are printed, 0 for none")
 			flags.StringVar(&f.dir, "dir", defaultRuns, "`directory` of the run file, and of the profiles beside it")
+			flags.BoolVar(&f.list, "list", false, "print the names of the benchmarks, and end")
 			return func(ctx context.Context, _ []string, s Streams) (int, error) { return f.run(ctx, s) }
 		},
 	}
@@ -59,13 +67,29 @@ type profileFlags struct {
 	bench, kinds, dir string
 	load, trace       time.Duration
 	top               int
+	list              bool
+}
+
+// subjects are the benchmarks with requests whose servers this binary has.
+func subjects() []scenario.Scenario {
+	all := slices.Concat(scenarios(), gcprofile.Scenarios(), buffers.Scenarios(), vectored.Scenarios())
+	return slices.DeleteFunc(all, func(s scenario.Scenario) bool { return s.Plan.Mode == load.Idle })
+}
+
+// Factories are the models of the servers that commands start: those of [Models], and
+// those that other rooms have for their benchmarks alone.
+func Factories() map[string]models.Factory {
+	all := Models()
+	maps.Copy(all, buffers.Models())
+	maps.Copy(all, vectored.Models())
+	return all
 }
 
 // check returns what is to be profiled, and how.
 func (f *profileFlags) check() (chosen []scenario.Scenario, p scenario.Profiling, err error) {
 	switch {
 	case f.bench == "":
-		return nil, p, errors.New("no -bench is given (netbench gate -list prints names)")
+		return nil, p, errors.New("no -bench is given (netbench profile -list prints names)")
 	case f.load < 100*time.Millisecond || f.load > time.Hour:
 		return nil, p, fmt.Errorf("-time is %v (want 100ms to 1h)", f.load)
 	case f.trace < 10*time.Millisecond || f.trace > time.Minute:
@@ -105,9 +129,9 @@ func benchmarksNamed(expression string) ([]scenario.Scenario, error) {
 		elements = append(elements, re)
 	}
 	var chosen []scenario.Scenario
-	for _, s := range scenarios() {
+	for _, s := range subjects() {
 		names := strings.Split("Benchmark"+s.Name, "/")
-		matches := s.Plan.Mode != load.Idle && len(names) >= len(elements)
+		matches := len(names) >= len(elements)
 		for i, re := range elements {
 			matches = matches && re.MatchString(names[i])
 		}
@@ -116,12 +140,18 @@ func benchmarksNamed(expression string) ([]scenario.Scenario, error) {
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("-bench %s matches no benchmark with requests (netbench gate -list prints names)", expression)
+		return nil, fmt.Errorf("-bench %s matches no benchmark with requests (netbench profile -list prints names)", expression)
 	}
 	return chosen, nil
 }
 
 func (f *profileFlags) run(ctx context.Context, s Streams) (int, error) {
+	if f.list {
+		for _, sc := range subjects() {
+			fmt.Fprintf(s.Out, "Benchmark%s\n", sc.Name)
+		}
+		return results.ExitGood, nil
+	}
 	chosen, p, err := f.check()
 	if err != nil {
 		return results.ExitBadInput, err

@@ -2,15 +2,18 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"netbench/internal/profiles"
+	"netbench/internal/ptree"
 	"netbench/results"
 )
 
@@ -51,6 +54,58 @@ func TestProfileLeavesAllKindsBesideARunThatIsNotComparable(t *testing.T) {
 
 	exit, _, stderr = netbench(t, t.Context(), "compare", runs[0], runs[0])
 	assert.Equal(t, results.ExitBadInput, exit, stderr)
+}
+
+func TestAnInterruptedProfileLeavesNeitherServerNorRun(t *testing.T) {
+	unpinned(t)
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer cancel()
+		for {
+			if begun, _ := filepath.Glob(filepath.Join(dir, "*.profiles", "*", "*")); len(begun) > 0 {
+				return
+			}
+			select {
+			case <-ended:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	exit, _, stderr := netbench(t, ctx, "profile", "-bench", "Echo/model=goroutine$/conns=10$/size=1024$",
+		"-time", "1h", "-kinds", "cpu", "-dir", dir)
+	close(ended)
+	assert.Equal(t, results.ExitUndecided, exit)
+	assert.Contains(t, stderr, "netbench profile: interrupted\n")
+	runs, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	require.NoError(t, err)
+	assert.Empty(t, runs)
+	if tree, err := ptree.Processes(os.Getpid()); err == nil {
+		assert.Len(t, tree, 1, "this process alone")
+	}
+}
+
+func TestProfileHasTheServersOfAllRoomsThatItLists(t *testing.T) {
+	unpinned(t)
+	exit, list, stderr := netbench(t, t.Context(), "profile", "-list")
+	require.Equal(t, results.ExitGood, exit, stderr)
+	dir := t.TempDir()
+	for _, name := range []string{
+		"Heap/live=64MiB/objects=small/alloc=1KiB", "Read/owner=conn/buffer=16KiB/conns=100/size=64",
+		"Vectored/way=join/cork=off/size=64",
+	} {
+		assert.Contains(t, list, "Benchmark"+name+"\n")
+		exit, out, stderr := netbench(t, t.Context(), "profile", "-bench", strings.ReplaceAll(name, "/", "$/")+"$",
+			"-time", "100ms", "-kinds", "heap", "-dir", dir)
+		require.Equal(t, results.ExitGood, exit, stderr)
+		assert.Contains(t, out, "Type: inuse_space", name)
+	}
+	runs, err := filepath.Glob(filepath.Join(dir, "*.profiles", "*", profiles.Heap.FileName()))
+	require.NoError(t, err)
+	assert.Len(t, runs, 3)
 }
 
 func TestBadInputOfProfilesIsOneLineBeforeAnythingRuns(t *testing.T) {
