@@ -3,7 +3,6 @@ package gcprofile
 import (
 	"math"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/aclements/go-moremath/stats"
 
 	"netbench/testenv"
@@ -89,15 +88,17 @@ func atMost(values []float64) (bound float64, ok bool) {
 	return math.Exp(mean + (hi-mean)*math.Sqrt(n+1)), true
 }
 
-// mergeLatencies are the quantiles of all latencies of the blocks that have valid ones.
-func mergeLatencies(blocks []*Block) (Quantiles, bool) {
-	sum := hdrhistogram.New(1, int64(histogramMax), 3)
+// mergeLatencies are the quantiles of all latencies of the blocks that have valid ones,
+// and the names of those that the generator may have made.
+func mergeLatencies(blocks []*Block) (q Quantiles, late []string, ok bool) {
+	latencies, lags := newHistogram(), newHistogram()
 	for _, b := range blocks {
-		if b.latencies != nil && sum.Merge(b.latencies) != 0 {
-			return Quantiles{}, false
+		if b.latencies != nil && latencies.Merge(b.latencies)+lags.Merge(b.lags) != 0 {
+			return Quantiles{}, nil, false
 		}
 	}
-	return ofLatencies(sum), true
+	q, late = ofLatencies(latencies, lags)
+	return q, late, true
 }
 
 func mergeRuntime(blocks []*Block, of func(*Block) testenv.Histogram) Quantiles {

@@ -100,7 +100,38 @@ func summarize(n int64, at func(q float64) int64) Quantiles {
 	return s
 }
 
-func ofLatencies(h *hdrhistogram.Histogram) Quantiles {
+// How late the generator may be before a quantile of the latency is left out: the same
+// quantile of its lag at most lagShare of it, or lagLimit. Package load judges all of a
+// run by the p99 of the lag and the median latency; here collections make the p99 tens
+// of times the median, so that each quantile has to be judged by itself.
+const (
+	lagShare = 0.05
+	lagLimit = 200 * time.Microsecond
+)
+
+// ofLatencies are the quantiles that the generator did not make, by the lag with which
+// it sent, and the names of those that it may have made.
+func ofLatencies(latencies, lags *hdrhistogram.Histogram) (s Quantiles, late []string) {
+	s = ofHistogram(latencies)
+	lag := ofHistogram(lags)
+	for _, f := range []struct {
+		name string
+		of   **int64
+		lag  *int64
+	}{{"p50", &s.P50, lag.P50}, {"p90", &s.P90, lag.P90}, {"p99", &s.P99, lag.P99}, {"p99.9", &s.P999, lag.P999}} {
+		if *f.of == nil {
+			continue
+		}
+		bound := max(int64(lagLimit), int64(lagShare*float64(**f.of)))
+		if v := cmp.Or(f.lag, lag.Max); v != nil && *v > bound {
+			late = append(late, fmt.Sprintf("%s: the generator sent late, by %v at the same quantile, above %v", f.name, time.Duration(*v), time.Duration(bound)))
+			*f.of = nil
+		}
+	}
+	return s, late
+}
+
+func ofHistogram(h *hdrhistogram.Histogram) Quantiles {
 	return summarize(h.TotalCount(), func(q float64) int64 { return h.ValueAtQuantile(100 * q) })
 }
 
@@ -119,9 +150,15 @@ type Block struct {
 	Answers int64         `json:"answers"`   // requests answered
 
 	// Latency counts from the time a request was due. Its quantiles are absent if
-	// they are not to be believed; Reasons say why.
+	// they are not to be believed; Reasons say why. One is believed if the generator's
+	// lag at the same quantile is at most 5 % of it, or 200 µs.
 	Latency Quantiles `json:"latency"`
 	Reasons []string  `json:"reasons,omitempty"`
+
+	// P99AtMost is the p99 as it was measured, also where the generator was late: the
+	// server's own is not above it, as the generator's lag only adds to latencies. It
+	// is absent with too few samples, and where more than a lag speaks against it.
+	P99AtMost *int64 `json:"p99_at_most_ns,omitempty"`
 
 	// Overloaded tells that the server did not keep up: it answered fewer than 95 %
 	// of what was due while it was due, or some not at all. No goal of latency is met
@@ -152,7 +189,8 @@ type Block struct {
 	HeapGoal uint64 `json:"heap_goal"`          // bytes, at the end
 	HeapLive uint64 `json:"heap_live"`          // bytes, that the last collection found
 
-	latencies *hdrhistogram.Histogram
+	latencies *hdrhistogram.Histogram // with lags, or both nil
+	lags      *hdrhistogram.Histogram
 	pauses    testenv.Histogram
 	waits     testenv.Histogram
 }
@@ -185,7 +223,9 @@ func Measure(ctx context.Context, s *Server, d Drive) (*Block, error) {
 	if err := warm(ctx, s, d); err != nil {
 		return nil, err
 	}
-	session, err := load.Dial(ctx, s.Plan(d.Conns, d.Rate))
+	plan := s.Plan(d.Conns, d.Rate)
+	plan.Thresholds.SendLag = histogramMax // it is judged quantile by quantile
+	session, err := load.Dial(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +234,7 @@ func Measure(ctx context.Context, s *Server, d Drive) (*Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Block{Spec: s.Spec, Drive: d, latencies: hdrhistogram.New(1, int64(histogramMax), 3)}
+	b := &Block{Spec: s.Spec, Drive: d, latencies: newHistogram(), lags: newHistogram()}
 	valid := true
 	driven, now := time.Duration(0), before
 	for next := d.Min; next > 0; next = d.more(driven, now.Runtime.GCCycles-before.Runtime.GCCycles) {
@@ -208,8 +248,11 @@ func Measure(ctx context.Context, s *Server, d Drive) (*Block, error) {
 		driven += next
 		b.add(r)
 		valid = valid && r.Valid.Latency
-		if h := r.Histogram(); h != nil {
-			if dropped := b.latencies.Merge(h); dropped != 0 {
+		for sum, h := range map[*hdrhistogram.Histogram]*hdrhistogram.Histogram{b.latencies: r.Histogram(), b.lags: r.SendLagHistogram()} {
+			if h == nil {
+				continue
+			}
+			if dropped := sum.Merge(h); dropped != 0 {
 				return nil, fmt.Errorf("%d latencies were dropped when histograms were merged", dropped)
 			}
 		}
@@ -221,14 +264,25 @@ func Measure(ctx context.Context, s *Server, d Drive) (*Block, error) {
 		}
 	}
 	b.read(before, now)
-	b.Latency = Quantiles{Count: b.latencies.TotalCount()}
-	if valid {
-		b.Latency = ofLatencies(b.latencies)
-	} else {
-		b.latencies = nil
-	}
+	b.judge(valid)
 	return b, nil
 }
+
+// judge fills in what is believed of the latencies; valid is whether they are anything
+// but late.
+func (b *Block) judge(valid bool) {
+	b.Latency, b.P99AtMost = Quantiles{Count: b.latencies.TotalCount()}, nil
+	if !valid {
+		b.latencies, b.lags = nil, nil
+		return
+	}
+	var late []string
+	b.Latency, late = ofLatencies(b.latencies, b.lags)
+	b.Reasons = append(b.Reasons, late...)
+	b.P99AtMost = ofHistogram(b.latencies).P99
+}
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(histogramMax), 3) }
 
 // warm collects, so that every server begins with its live set alone, and drives it
 // over connections of its own: some may be lost if it does not keep up.

@@ -55,7 +55,8 @@ func (r *Report) Markdown(w io.Writer) error {
 const legend = `Times and shares are those of all blocks together; in brackets the least and the most
 that one block had, or of a mean its 95 % interval. gc is the share of the server's CPU
 time in the collector, assist the part of it that requests had to do. A percentile with
-fewer than 10/(1-q) samples is "-".`
+fewer than 10/(1-q) samples is "-", and so is one of a latency that the generator's own
+lateness may have made: its lag at the same percentile is above 5 % of it, and 200 µs.`
 
 func (r *Report) heading() string {
 	text := fmt.Sprintf("%s, live set %s of %s objects, %s allocated for each request, %d connections, %.0f requests/s",

@@ -37,15 +37,22 @@ func (g Goal) String() string {
 	return strings.Join(parts, " and ")
 }
 
-// Met tells whether a block met the goal; known is false where it cannot be told.
+// Met tells whether a block met the goal; known is false where it cannot be told. A p99
+// that is within the goal with the generator's lag in it is so without.
 func (g Goal) Met(b *Block) (met, known bool) {
-	if g.P99 > 0 && b.Overloaded || g.Budget > 0 && b.PeakRSS > uint64(g.Budget) {
+	switch {
+	case g.P99 > 0 && b.Overloaded || g.Budget > 0 && b.PeakRSS > uint64(g.Budget):
 		return false, true
-	}
-	if g.P99 > 0 && b.Latency.P99 == nil || g.Budget > 0 && b.PeakRSS == 0 {
+	case g.Budget > 0 && b.PeakRSS == 0:
 		return false, false
+	case g.P99 == 0:
+		return true, true
+	case b.P99AtMost == nil:
+		return false, false
+	case *b.P99AtMost <= int64(g.P99):
+		return true, true
 	}
-	return g.P99 == 0 || *b.Latency.P99 <= int64(g.P99), true
+	return false, b.Latency.P99 != nil
 }
 
 // Answer is the outcome of a search for a setting.
@@ -106,20 +113,21 @@ func (w *Row) meets(g Goal) (met, known bool) {
 	if w.Spirals > 0 || g.P99 > 0 && w.Overloaded > 0 {
 		return false, true
 	}
-	met = true
-	for _, part := range []struct {
-		goal  float64
-		bound *float64
-	}{{float64(g.Budget), w.PeakRSSAtMost}, {float64(g.P99), w.P99AtMost}} {
-		if part.goal == 0 {
-			continue
-		}
-		if part.bound == nil {
+	met, known = true, true
+	if g.Budget > 0 {
+		if w.PeakRSSAtMost == nil {
 			return false, false
 		}
-		met = met && *part.bound <= part.goal
+		met = *w.PeakRSSAtMost <= float64(g.Budget)
 	}
-	return met, true
+	if g.P99 > 0 && met {
+		if w.P99AtMost == nil {
+			return false, false
+		}
+		met = *w.P99AtMost <= float64(g.P99)
+		known = met || w.P99.Value != nil // else it may have been the generator
+	}
+	return met, known
 }
 
 // better tells whether w is to be preferred to o, both of which meet the goal. What is

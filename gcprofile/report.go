@@ -62,15 +62,18 @@ type Row struct {
 	PeakRSS  Figure `json:"peak_rss_bytes"`
 	HeapGoal Figure `json:"heap_goal_bytes"`
 
-	Valid      int `json:"valid"`      // blocks whose latency is to be believed
+	Valid      int `json:"valid"`      // blocks of whose latency more is known than that something was wrong
 	Reached    int `json:"reached"`    // blocks with as many collections as asked for
 	Overloaded int `json:"overloaded"` // blocks in which the server did not keep up
 	Spirals    int `json:"spirals"`    // blocks that were a death spiral
 
 	// PeakRSSAtMost and P99AtMost are what one further block is predicted not to
-	// exceed, with a probability of 97.5 %; absent with fewer than three blocks.
+	// exceed, with a probability of 97.5 %; absent with fewer than three blocks. A p99
+	// has the generator's lag in it where that was great.
 	PeakRSSAtMost *float64 `json:"peak_rss_at_most,omitempty"`
 	P99AtMost     *float64 `json:"p99_at_most_ns,omitempty"`
+
+	late []string // quantiles of latency that the generator may have made
 }
 
 // finish computes what rows and warnings say.
@@ -105,7 +108,8 @@ func (w *Row) finish(spec Spec) {
 	})
 	w.PeakRSS = meanOf(peaks)
 
-	if all, ok := mergeLatencies(w.Blocks); ok {
+	if all, late, ok := mergeLatencies(w.Blocks); ok {
+		w.late = late
 		w.P50 = w.quantile(all.P50, func(b *Block) *int64 { return b.Latency.P50 })
 		w.P90 = w.quantile(all.P90, func(b *Block) *int64 { return b.Latency.P90 })
 		w.P99 = w.quantile(all.P99, func(b *Block) *int64 { return b.Latency.P99 })
@@ -136,10 +140,10 @@ func (w *Row) finish(spec Spec) {
 		w.PeakRSSAtMost = &bound
 	}
 	if bound, ok := atMost(values(func(b *Block) *float64 {
-		if b.Latency.P99 == nil {
+		if b.P99AtMost == nil {
 			return nil
 		}
-		return number(float64(*b.Latency.P99))
+		return number(float64(*b.P99AtMost))
 	})); ok {
 		w.P99AtMost = &bound
 	}
@@ -192,6 +196,9 @@ func (w *Row) warnings(spec Spec, d Drive) (all []string) {
 			}
 		}
 		warn("%s: latencies of %d of %d blocks do not count%s", w.Setting, n-w.Valid, n, why)
+	}
+	for _, late := range w.late {
+		warn("%s: latency %s (it is left out; a quieter machine, or one with more CPUs, would tell)", w.Setting, late)
 	}
 	return all
 }

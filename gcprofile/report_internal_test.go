@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -24,9 +23,9 @@ func aBlock(p99 time.Duration, peak uint64, gc float64) *Block {
 	b := &Block{
 		Lasted: 10 * time.Second, Collections: 20, Reached: true,
 		GCShare: &gc, AssistShare: &assist, GCOfAll: gc / 2, PeakRSS: peak, HeapGoal: peak / 2,
-		latencies: hdrhistogram.New(1, int64(histogramMax), 3),
-		pauses:    testenv.Histogram{Buckets: []testenv.Bucket{{AtMost: 10 * time.Microsecond, Count: 30}, {AtMost: 80 * time.Microsecond, Count: 10}}},
-		waits:     testenv.Histogram{Buckets: []testenv.Bucket{{AtMost: time.Microsecond, Count: 980}, {AtMost: time.Millisecond, Count: 20}}},
+		latencies: newHistogram(), lags: newHistogram(),
+		pauses: testenv.Histogram{Buckets: []testenv.Bucket{{AtMost: 10 * time.Microsecond, Count: 30}, {AtMost: 80 * time.Microsecond, Count: 10}}},
+		waits:  testenv.Histogram{Buckets: []testenv.Bucket{{AtMost: time.Microsecond, Count: 980}, {AtMost: time.Millisecond, Count: 20}}},
 	}
 	for i := range 2000 {
 		v := p99
@@ -36,8 +35,12 @@ func aBlock(p99 time.Duration, peak uint64, gc float64) *Block {
 		if err := b.latencies.RecordValue(int64(v)); err != nil {
 			panic(err)
 		}
+		if err := b.lags.RecordValue(int64(40 * time.Microsecond)); err != nil {
+			panic(err)
+		}
 	}
-	b.Latency, b.Pauses, b.SchedWait = ofLatencies(b.latencies), ofRuntime(b.pauses), ofRuntime(b.waits)
+	b.judge(true)
+	b.Pauses, b.SchedWait = ofRuntime(b.pauses), ofRuntime(b.waits)
 	return b
 }
 
@@ -123,14 +126,14 @@ func TestTooFewBlocksDecideNothing(t *testing.T) {
 	r = aReport(4)
 	for i := range r.Rows {
 		for _, b := range r.Rows[i].Blocks[:2] {
-			b.latencies, b.Latency = nil, Quantiles{Count: 2000}
-			b.Reasons = []string{"latency: the generator sent late"}
+			b.judge(false)
+			b.Reasons = []string{"latency: requests failed"}
 		}
 	}
 	r.finish()
 	assert.Equal(t, Undecided, r.Recommend(Goal{P99: time.Second}).Answer, "two valid blocks are too few")
 	assert.Equal(t, Found, r.Recommend(Goal{Budget: 1 << 30}).Answer)
-	assert.Contains(t, strings.Join(r.Warnings, "\n"), "latencies of 2 of 4 blocks do not count (latency: the generator sent late)")
+	assert.Contains(t, strings.Join(r.Warnings, "\n"), "latencies of 2 of 4 blocks do not count (latency: requests failed)")
 	assert.EqualValues(t, 2, r.Rows[0].Valid)
 	require.NotNil(t, r.Rows[0].P99.Value, "those of the others do")
 }
@@ -199,15 +202,60 @@ func TestAGoalIsMetByABlockOrNotOrItIsNotKnown(t *testing.T) {
 		assert.Equal(t, c.met, met, c.goal)
 		assert.Equal(t, c.known, known)
 	}
-	b.Latency.P99 = nil
-	_, known := Goal{P99: time.Second}.Met(b)
+	late(b, 300*time.Microsecond)
+	met, known := Goal{P99: 3 * time.Millisecond}.Met(b)
+	assert.True(t, met && known, "the server was not slower than it seemed")
+	_, known = Goal{P99: time.Millisecond}.Met(b)
+	assert.False(t, known, "the generator may have made it slower")
+	b.judge(false)
+	_, known = Goal{P99: time.Second}.Met(b)
 	assert.False(t, known)
 	b.Overloaded = true
-	met, known := Goal{P99: time.Second}.Met(b)
+	met, known = Goal{P99: time.Second}.Met(b)
 	assert.True(t, known)
 	assert.False(t, met)
 	assert.ErrorContains(t, Goal{Budget: 10}.Check(20), "is not above the live set")
 	assert.ErrorIs(t, Goal{P99: -1}.Check(0), ErrInput)
+}
+
+// late makes the generator so late with one request in 50.
+func late(b *Block, by time.Duration) {
+	b.lags.Reset()
+	for i := range 2000 {
+		v := 40 * time.Microsecond
+		if i%50 == 0 {
+			v = by
+		}
+		if err := b.lags.RecordValue(int64(v)); err != nil {
+			panic(err)
+		}
+	}
+	b.judge(true)
+}
+
+func TestAQuantileIsLeftOutWhereTheGeneratorWasLate(t *testing.T) {
+	b := aBlock(10*time.Millisecond, 100*mib, 0.1)
+	late(b, 499*time.Microsecond)
+	require.NotNil(t, b.Latency.P99, "5 % of it")
+	assert.Empty(t, b.Reasons)
+	late(b, 510*time.Microsecond)
+	assert.Nil(t, b.Latency.P99)
+	assert.NotNil(t, b.Latency.P50, "its own lag is small")
+	assert.InEpsilon(t, float64(10*time.Millisecond), float64(*b.P99AtMost), 0.01)
+	require.Len(t, b.Reasons, 1)
+	assert.Regexp(t, `^p99: the generator sent late, by 51\d\.?\d*µs at the same quantile, above (499|500)\.?\d*µs$`, b.Reasons[0])
+
+	r := aReport(4)
+	for _, b := range r.Rows[0].Blocks {
+		late(b, time.Millisecond)
+	}
+	r.finish()
+	assert.Nil(t, r.Rows[0].P99.Value)
+	assert.Contains(t, strings.Join(r.Warnings, "\n"), "GOGC=50: latency p99: the generator sent late, by 1")
+	assert.Equal(t, 50, r.Recommend(Goal{P99: 10 * time.Millisecond}).Setting.GOGC, "it is fast enough all the same")
+	rec := r.Recommend(Goal{P99: time.Millisecond})
+	assert.Equal(t, Undecided, rec.Answer, "one may be faster than it seemed")
+	assert.Contains(t, rec.Text, "1 of 3 could not be judged")
 }
 
 func TestABlockGoesOnUntilItHasItsCollectionsOrItsTimeIsOver(t *testing.T) {

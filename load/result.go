@@ -135,6 +135,9 @@ func (r *Result) Histogram() *hdrhistogram.Histogram {
 	return r.hist.service
 }
 
+// SendLagHistogram returns the distribution behind SendLag, or nil.
+func (r *Result) SendLagHistogram() *hdrhistogram.Histogram { return r.hist.sendLag }
+
 // circumstances are what a run observed beside its tally.
 type circumstances struct {
 	serverCPU *time.Duration

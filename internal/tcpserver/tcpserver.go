@@ -14,9 +14,9 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
+	"netbench/internal/listen"
 	"netbench/models"
 )
 
@@ -189,7 +189,7 @@ func (s *Server) accept() error {
 			return models.ErrServerClosed
 		default:
 		}
-		if !temporary(err) {
+		if !listen.Temporary(err) {
 			return fmt.Errorf("%s: accept on %v: %w", s.totals.Model, s.Addr(), err)
 		}
 		s.mu.Lock()
@@ -204,19 +204,6 @@ func (s *Server) accept() error {
 			return models.ErrServerClosed
 		}
 	}
-}
-
-// temporary tells whether an accept may succeed later.
-func temporary(err error) bool {
-	for _, number := range []syscall.Errno{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
-		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EPROTO,
-	} {
-		if errors.Is(err, number) {
-			return true
-		}
-	}
-	return false
 }
 
 // reserve takes a slot before a connection is accepted, unless connections beyond

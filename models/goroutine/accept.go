@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 )
 
 // Waits between accepts that fail for want of something: the first, and the

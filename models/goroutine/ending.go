@@ -4,8 +4,8 @@ import (
 	"net"
 	"time"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 )
 
 const (

@@ -41,8 +41,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 )
 
 // Options are variants of the model, for comparisons.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"syscall"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 )
 
 // lean is what a connection of the lean variant reads with. It waits until there

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"runtime"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 )
 
 // open opens the listeners that cfg asks for, which Validate has filled in; asked

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 )
 
 // option reads a socket option.

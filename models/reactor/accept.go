@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netbench/internal/cpu"
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 )
 
 // Waits between accepts that fail for want of something: the first, and the

@@ -2,7 +2,7 @@
 
 package reactor
 
-import "netbench/models/internal/listen"
+import "netbench/internal/listen"
 
 // beginDrain is what a loop does when Shutdown begins.
 func (l *loop) beginDrain() {

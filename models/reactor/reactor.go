@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"netbench/internal/listen"
 	"netbench/models"
 	"netbench/models/internal/buffers"
-	"netbench/models/internal/listen"
 )
 
 // New makes a reactor with the default options. It is a [models.Factory].

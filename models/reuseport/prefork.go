@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"netbench/internal/cpu"
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 	"netbench/testenv"
 )
 

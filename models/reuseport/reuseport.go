@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"runtime"
 
+	"netbench/internal/listen"
 	"netbench/models"
 	"netbench/models/goroutine"
-	"netbench/models/internal/listen"
 	"netbench/models/reactor"
 )
 

@@ -10,9 +10,9 @@ import (
 	"syscall"
 	"time"
 
+	"netbench/internal/listen"
 	"netbench/internal/proc"
 	"netbench/models"
-	"netbench/models/internal/listen"
 	"netbench/testenv"
 )
 

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 )
 
 // Gate is a listener for engines that call Accept of one. It keeps them waiting

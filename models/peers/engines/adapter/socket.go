@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 )
 
 // OneListener is the error of a configuration that asks for more listeners.

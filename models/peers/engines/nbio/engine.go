@@ -9,8 +9,8 @@ import (
 	"github.com/lesismal/nbio/logging"
 	"golang.org/x/sys/unix"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 	"netbench/models/peers/engines/adapter"
 )
 

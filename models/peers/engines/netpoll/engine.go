@@ -12,8 +12,8 @@ import (
 	"github.com/cloudwego/netpoll"
 	"golang.org/x/sys/unix"
 
+	"netbench/internal/listen"
 	"netbench/models"
-	"netbench/models/internal/listen"
 	"netbench/models/peers/engines/adapter"
 )
 
