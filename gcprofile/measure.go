@@ -100,39 +100,11 @@ func summarize(n int64, at func(q float64) int64) Quantiles {
 	return s
 }
 
-// How late the generator may be before a quantile of the latency is left out: the same
-// quantile of its lag at most lagShare of it, or lagLimit. Package load judges all of a
-// run by the p99 of the lag and the median latency; here collections make the p99 tens
-// of times the median, so that each quantile has to be judged by itself.
-const (
-	lagShare = 0.05
-	lagLimit = 200 * time.Microsecond
-)
-
 // ofLatencies are the quantiles that the generator did not make, by the lag with which
-// it sent, and the names of those that it may have made.
-func ofLatencies(latencies, lags *hdrhistogram.Histogram) (s Quantiles, late []string) {
-	s = ofHistogram(latencies)
-	lag := ofHistogram(lags)
-	for _, f := range []struct {
-		name string
-		of   **int64
-		lag  *int64
-	}{{"p50", &s.P50, lag.P50}, {"p90", &s.P90, lag.P90}, {"p99", &s.P99, lag.P99}, {"p99.9", &s.P999, lag.P999}} {
-		if *f.of == nil {
-			continue
-		}
-		bound := max(int64(lagLimit), int64(lagShare*float64(**f.of)))
-		if v := cmp.Or(f.lag, lag.Max); v != nil && *v > bound {
-			late = append(late, fmt.Sprintf("%s: the generator sent late, by %v at the same quantile, above %v", f.name, time.Duration(*v), time.Duration(bound)))
-			*f.of = nil
-		}
-	}
-	return s, late
-}
-
-func ofHistogram(h *hdrhistogram.Histogram) Quantiles {
-	return summarize(h.TotalCount(), func(q float64) int64 { return h.ValueAtQuantile(100 * q) })
+// it sent, and why others are left out.
+func ofLatencies(latencies, lags *hdrhistogram.Histogram) (Quantiles, []string) {
+	q, late := load.WithoutLate(latencies, lags)
+	return Quantiles{q.P50, q.P90, q.P99, q.P999, q.Max, q.Count}, late
 }
 
 func ofRuntime(h testenv.Histogram) Quantiles {
@@ -224,7 +196,7 @@ func Measure(ctx context.Context, s *Server, d Drive) (*Block, error) {
 		return nil, err
 	}
 	plan := s.Plan(d.Conns, d.Rate)
-	plan.Thresholds.SendLag = histogramMax // it is judged quantile by quantile
+	plan.Thresholds.SendLag = load.AnyLag // it is judged quantile by quantile
 	session, err := load.Dial(ctx, plan)
 	if err != nil {
 		return nil, err
@@ -279,7 +251,10 @@ func (b *Block) judge(valid bool) {
 	var late []string
 	b.Latency, late = ofLatencies(b.latencies, b.lags)
 	b.Reasons = append(b.Reasons, late...)
-	b.P99AtMost = ofHistogram(b.latencies).P99
+	if b.latencies.TotalCount() >= samplesFor(0.99) {
+		measured := b.latencies.ValueAtQuantile(99)
+		b.P99AtMost = &measured
+	}
 }
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(histogramMax), 3) }

@@ -38,6 +38,7 @@ var Units = []Unit{
 	{"p50-ns", Lower, "p50", "median latency, from the due time in an open loop"},
 	{"p90-ns", Lower, "", "90th percentile of latency, from 100 samples"},
 	{"p99-ns", Lower, "p99", "99th percentile of latency, from 1,000 samples"},
+	{"p99-at-most-ns", Lower, "", "99th percentile of latency with the generator's own lag in it, which only adds"},
 	{"p99.9-ns", Lower, "p99.9", "99.9th percentile of latency, from 10,000 samples"},
 	{"max-ns", Lower, "", "largest latency seen"},
 	{"connect-p50-ns", Lower, "connect p50", "median time to connect"},

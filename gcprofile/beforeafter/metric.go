@@ -18,6 +18,7 @@ const (
 	allocsPerRequest = "allocs_per_request"
 	collectionsRate  = "collections_per_minute"
 	p99              = "p99_ns"
+	p99AtMost        = "p99_at_most_ns"
 )
 
 // ofRuntime is a metric of the runtime's reading.
@@ -77,6 +78,7 @@ var table = []metric{
 		}},
 	{"p50_ns", "p50-ns", "p50, ms", [2]string{}, 1e6, 3, ofPointer(func(b *Block) *float64 { return b.P50 })},
 	{p99, "p99-ns", "p99, ms", [2]string{}, 1e6, 3, ofPointer(func(b *Block) *float64 { return b.P99 })},
+	{p99AtMost, "p99-at-most-ns", "p99, at most, ms", [2]string{}, 1e6, 3, ofPointer(func(b *Block) *float64 { return b.P99AtMost })},
 	{"server_cpu_ns_per_request", "server-cpu-ns/op", "server CPU/request, µs", [2]string{}, 1e3, 1,
 		ofPointer(func(b *Block) *float64 { return b.CPUPerOp })},
 }

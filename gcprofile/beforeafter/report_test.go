@@ -18,7 +18,7 @@ func f(v float64) *float64 { return &v }
 // blockOf is a block of 10,000 requests in ten seconds.
 func blockOf(round int, style string, mallocs, collections uint64, p99 float64) *Block {
 	rss := uint64(300 << 20)
-	return &Block{Round: round, Style: style, Requests: 10_000, P50: f(p99 / 10), P99: f(p99), CPUPerOp: f(1e5), Runtime: &Reading{
+	return &Block{Round: round, Style: style, Requests: 10_000, P50: f(p99 / 10), P99: f(p99), P99AtMost: f(p99), CPUPerOp: f(1e5), Runtime: &Reading{
 		Elapsed: 10 * time.Second, Mallocs: mallocs, AllocBytes: 32 * mallocs, Collections: collections, Cycles: 8 * time.Second,
 		PauseTotal: time.Duration(collections) * time.Millisecond, GCCPU: 1, BusyCPU: 8, PeakHeap: 200 << 20, LiveHeap: 100 << 20, PeakRSS: &rss,
 		Pauses: []PauseBucket{{100 * time.Microsecond, 2 * collections}},
@@ -40,7 +40,7 @@ func TestMetricsAreComputedOverWholeCycles(t *testing.T) {
 		"allocs_per_second": {100_000, 10_000}, allocsPerRequest: {100, 10}, "bytes_per_request": {3200, 320},
 		collectionsRate: {150, 30}, // 20 and 4 in 8 s, not in 10
 		"pause_mean_ns": {1e6, 1e6}, "gc_cpu_percent": {12.5, 12.5}, "peak_heap_bytes": {200 << 20, 200 << 20},
-		"live_heap_bytes": {100 << 20, 100 << 20}, "peak_rss_bytes": {300 << 20, 300 << 20}, "p50_ns": {4e5, 2e5}, p99: {4e6, 2e6},
+		"live_heap_bytes": {100 << 20, 100 << 20}, "peak_rss_bytes": {300 << 20, 300 << 20}, "p50_ns": {4e5, 2e5}, p99: {4e6, 2e6}, p99AtMost: {4e6, 2e6},
 		"server_cpu_ns_per_request": {1e5, 1e5},
 	} {
 		row := r.row(key)
@@ -93,11 +93,32 @@ func TestVerdictsFollowTheInterval(t *testing.T) {
 	}
 }
 
+func TestAP99IsJudgedWithTheGeneratorsLagAgainstTheTunedServiceAlone(t *testing.T) {
+	verdict := func(naive, tuned func(*Block)) string {
+		var blocks []*Block
+		for round := range 3 {
+			n, t := blockOf(round, naiveStyle, 1_000_000, 30, 4e6), blockOf(round, tunedStyle, 100_000, 5, 2e6)
+			naive(n)
+			tuned(t)
+			blocks = append(blocks, n, t)
+		}
+		return reportOf(blocks...).Bounds[2].Verdict
+	}
+	as := func(believed, measured *float64) func(*Block) {
+		return func(b *Block) { b.P99, b.P99AtMost = believed, measured }
+	}
+	known := as(f(4e6), f(4e6))
+	assert.Equal(t, Met, verdict(known, as(nil, f(3e6))), "without the lag it is less")
+	assert.Equal(t, Undecided, verdict(known, as(nil, f(5e6))), "without the lag it may be less")
+	assert.Equal(t, Failed, verdict(known, as(f(5e6), f(5e6))))
+	assert.Equal(t, Undecided, verdict(as(nil, f(4e6)), known), "without the lag it may be less than the tuned one's")
+}
+
 func TestARoundWithABadBlockDoesNotCount(t *testing.T) {
 	bad := blockOf(1, tunedStyle, 1, 1, 1)
 	bad.Invalid = "3 requests failed"
 	late := blockOf(2, naiveStyle, 1_000_000, 30, 4e6)
-	late.P50, late.P99, late.Reasons = nil, nil, []string{"latency: the generator sent late"}
+	late.P50, late.P99, late.Reasons = nil, nil, []string{"p99: the generator sent late"}
 	r := reportOf(
 		blockOf(0, naiveStyle, 1_000_000, 30, 4e6), blockOf(0, tunedStyle, 100_000, 5, 2e6),
 		bad, blockOf(1, naiveStyle, 9_000_000, 30, 4e6),
@@ -111,7 +132,7 @@ func TestARoundWithABadBlockDoesNotCount(t *testing.T) {
 	assert.Equal(t, []string{
 		"round 2 does not count: tuned: 3 requests failed",
 		"tuned: 1 blocks with fewer than 3 collections (use longer blocks)",
-		"naive: latency: the generator sent late (1 blocks)",
+		"naive: p99: the generator sent late (1 blocks)",
 	}, r.Warnings)
 }
 
@@ -123,7 +144,7 @@ func TestAReportIsPrintedAndEncodes(t *testing.T) {
 	for _, want := range []string{
 		`1000 requests/s to both \(50 % of what the naive one can do, 2000\), Poisson`,
 		`(?m)^\| allocations/s +\| 50000 +\| 12000 +\| 100000 \[100000, 100000\] +\| 10000 \[10000, 10000\] +\| 0.100 \[0.100, 0.100\] +\|$`,
-		`(?m)^\| p99 not worse +\| 1.000 +\| 0.500 \[0.500, 0.500\] \| met +\|$`,
+		`(?m)^\| p99 not worse \(tuned: at most\) +\| 1.000 +\| 0.500 \[0.500, 0.500\] \| met +\|$`,
 		`(?m)^warning: tuned: 2 blocks with fewer than 3 collections`,
 	} {
 		assert.Regexp(t, want, b.String())
