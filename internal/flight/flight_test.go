@@ -151,3 +151,26 @@ func TestAnObservedServiceAnswersAsItself(t *testing.T) {
 	require.NoError(t, errors.Join(r.Stop()))
 	assert.Len(t, files(t, dir), 1, "of the work that waited")
 }
+
+// prepared is a service that has to be made ready.
+type prepared struct {
+	models.Service
+	err  error
+	made *int
+}
+
+func (p prepared) Prepare() error {
+	*p.made++
+	return p.err
+}
+
+func TestAnObservedServiceIsPreparedAsItself(t *testing.T) {
+	r := start(t, flight.Config{Dir: t.TempDir(), Threshold: time.Hour})
+	made, full := 0, errors.New("it is full")
+	plain, err := models.ParseService("echo")
+	require.NoError(t, err)
+	assert.NoError(t, models.Prepare(r.Service(prepared{plain, nil, &made})))
+	assert.ErrorIs(t, models.Prepare(r.Service(prepared{plain, full, &made})), full)
+	assert.Equal(t, 2, made)
+	assert.NoError(t, models.Prepare(r.Service(plain)), "there is nothing to prepare")
+}

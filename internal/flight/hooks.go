@@ -28,6 +28,9 @@ type service struct {
 	r *Recorder
 }
 
+// Prepare prepares what is observed; embedding shows no more of it than a Service has.
+func (s service) Prepare() error { return models.Prepare(s.Service) }
+
 func (s service) Open() models.Session {
 	inner := s.Service.Open()
 	observed := session{inner, &s}
