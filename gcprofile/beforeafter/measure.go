@@ -1,6 +1,7 @@
 package beforeafter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,19 @@ type Block struct {
 	// which only adds to it.
 	P99AtMost *float64 `json:"p99_at_most_ns,omitempty"`
 
+	// Late are the percentiles that are absent because the generator was late.
+	Late []Lag `json:"late,omitempty"`
+
 	Runtime *Reading `json:"runtime"`
-	Reasons []string `json:"reasons,omitempty"` // why something of it is absent
+	Reasons []string `json:"reasons,omitempty"` // why something else of it is absent
 	Invalid string   `json:"invalid,omitempty"` // why the whole block does not count
+}
+
+// A Lag is a percentile of latency that is not believed, and the generator's own lag at
+// the same one.
+type Lag struct {
+	Percentile string `json:"percentile"` // p50 or p99
+	By         int64  `json:"by_ns"`
 }
 
 // capacityFor is how long the naive service is driven as fast as it answers, to find
@@ -200,9 +211,20 @@ func (b *Block) fill(r *load.Result) {
 	if !r.Valid.Latency || r.Latency == nil {
 		return
 	}
-	believed, late := load.WithoutLate(r.Histogram(), r.SendLagHistogram())
-	b.Reasons = append(b.Reasons, late...)
+	believed, _ := load.WithoutLate(r.Histogram(), r.SendLagHistogram())
 	b.P50, b.P99, b.P99AtMost = inFloat(believed.P50), inFloat(believed.P99), inFloat(r.Latency.P99)
+	if r.SendLag == nil {
+		return
+	}
+	// Said of those percentiles that the report has, and in numbers that it can sum up.
+	for _, p := range []struct {
+		name                    string
+		measured, believed, lag *int64
+	}{{"p50", r.Latency.P50, believed.P50, r.SendLag.P50}, {"p99", r.Latency.P99, believed.P99, r.SendLag.P99}} {
+		if by := cmp.Or(p.lag, r.SendLag.Max); p.measured != nil && p.believed == nil && by != nil {
+			b.Late = append(b.Late, Lag{p.name, *by})
+		}
+	}
 }
 
 func inFloat(n *int64) *float64 {

@@ -47,6 +47,14 @@ func TestMeasureSetsBothServicesSideBySide(t *testing.T) {
 		assert.GreaterOrEqual(t, b.Runtime.PeakHeap, b.Runtime.LiveHeap/2)
 		require.NotNil(t, b.Runtime.PeakRSS)
 		assert.GreaterOrEqual(t, b.Runtime.Elapsed, 700*time.Millisecond)
+		late := map[string]bool{}
+		for _, lag := range b.Late {
+			late[lag.Percentile] = true
+			assert.Positive(t, lag.By)
+		}
+		assert.Equal(t, b.P50 == nil, late["p50"], "it is there, or the generator was late")
+		assert.Equal(t, b.P99AtMost != nil && b.P99 == nil, late["p99"])
+		assert.Empty(t, b.Reasons, "lateness is told in numbers")
 	}
 	assert.LessOrEqual(t, descriptors(t), before+2, "the runtime's poller may have opened its own") // epoll and eventfd
 }

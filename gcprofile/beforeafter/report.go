@@ -213,6 +213,12 @@ const several = 3
 // warn notes what to keep in mind.
 func (p *Report) warn(blocks []*Block) {
 	short, absent := map[string]int{}, map[string]int{}
+	type key struct{ style, percentile string }
+	type many struct {
+		blocks int
+		most   int64 // ns
+	}
+	late := map[key]many{}
 	for _, b := range blocks {
 		if b.Runtime.Collections < several {
 			short[b.Style]++
@@ -220,12 +226,24 @@ func (p *Report) warn(blocks []*Block) {
 		for _, why := range b.Reasons {
 			absent[b.Style+": "+why]++
 		}
+		for _, lag := range b.Late {
+			k := key{b.Style, lag.Percentile}
+			late[k] = many{late[k].blocks + 1, max(late[k].most, lag.By)}
+		}
 	}
 	for _, style := range slices.Sorted(maps.Keys(short)) {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%s: %d blocks with fewer than %d collections (use longer blocks)", style, short[style], several))
 	}
 	for _, why := range slices.Sorted(maps.Keys(absent)) {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%s (%d blocks)", why, absent[why]))
+	}
+	for _, style := range []string{naiveStyle, tunedStyle} {
+		for _, percentile := range []string{"p50", "p99"} {
+			if l := late[key{style, percentile}]; l.blocks > 0 {
+				p.Warnings = append(p.Warnings, fmt.Sprintf("%s: %s left out of %d blocks: the generator sent late, by %v at most at the same percentile",
+					style, percentile, l.blocks, time.Duration(l.most)))
+			}
+		}
 	}
 }
 

@@ -136,6 +136,23 @@ func TestARoundWithABadBlockDoesNotCount(t *testing.T) {
 	}, r.Warnings)
 }
 
+func TestLatenessIsSaidOnceForEachServiceAndPercentile(t *testing.T) {
+	var blocks []*Block
+	for round, by := range []int64{250_000, 400_000, 300_000} {
+		n, d := blockOf(round, naiveStyle, 1_000_000, 30, 4e6), blockOf(round, tunedStyle, 100_000, 5, 2e6)
+		d.P99, d.Late = nil, []Lag{{"p99", by}}
+		if round == 2 {
+			n.P50, n.Late = nil, []Lag{{"p50", 5e6}, {"p99", 7e6}}
+		}
+		blocks = append(blocks, n, d)
+	}
+	assert.Equal(t, []string{
+		"naive: p50 left out of 1 blocks: the generator sent late, by 5ms at most at the same percentile",
+		"naive: p99 left out of 1 blocks: the generator sent late, by 7ms at most at the same percentile",
+		"tuned: p99 left out of 3 blocks: the generator sent late, by 400µs at most at the same percentile",
+	}, reportOf(blocks...).Warnings)
+}
+
 func TestAReportIsPrintedAndEncodes(t *testing.T) {
 	r := reportOf(blockOf(0, naiveStyle, 1_000_000, 30, 4e6), blockOf(0, tunedStyle, 100_000, 2, 2e6),
 		blockOf(1, naiveStyle, 1_000_000, 30, 4e6), blockOf(1, tunedStyle, 100_000, 2, 2e6))
