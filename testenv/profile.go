@@ -25,8 +25,9 @@ type profiling struct {
 	Kinds []profiles.Kind `json:"kinds"`
 }
 
-// handleProfiles makes the server answer for its profiles.
-func handleProfiles(ch *proc.Channel, server models.Server) {
+// handleProfiles makes the server answer for its profiles. At its end drop removes what
+// was begun and not ended: whoever asked for it is gone.
+func handleProfiles(ch *proc.Channel, server models.Server) (drop func() error) {
 	var mu sync.Mutex
 	var recording *profiles.Recording
 	ch.Handle(opBeginProfiles, func(_ context.Context, arg json.RawMessage) (any, error) {
@@ -56,6 +57,14 @@ func handleProfiles(ch *proc.Channel, server models.Server) {
 		recording = nil
 		return nil, ending.End()
 	})
+	return func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if recording == nil {
+			return nil
+		}
+		return recording.Discard()
+	}
 }
 
 // BeginProfiles makes the server take profiles of its own process, until EndProfiles

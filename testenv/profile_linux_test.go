@@ -26,7 +26,12 @@ func TestAServerTakesItsOwnProfilesOnRequest(t *testing.T) {
 		assert.Positive(t, info.Size())
 	}
 	assert.ErrorContains(t, s.BeginProfiles(t.Context(), filepath.Join(dir, "none"), profiles.CPU), "no such file")
+	unended := t.TempDir()
+	require.NoError(t, s.BeginProfiles(t.Context(), unended, profiles.CPU, profiles.Trace))
 	require.NoError(t, s.Stop(t.Context()))
+	entries, err := os.ReadDir(unended)
+	require.NoError(t, err)
+	assert.Empty(t, entries, "of profiles that nobody ended")
 
 	family := startServer(t, ServerSpec{Model: "parent"})
 	assert.ErrorContains(t, family.BeginProfiles(t.Context(), dir, profiles.Heap), "several processes")

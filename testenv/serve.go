@@ -36,7 +36,7 @@ type ServerInfo struct {
 }
 
 // serve is the life of a server's process.
-func serve(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error {
+func serve(ctx context.Context, ch *proc.Channel, raw json.RawMessage) (err error) {
 	var spec ServerSpec
 	if err := json.Unmarshal(raw, &spec); err != nil {
 		return fmt.Errorf("server specification: %w", err)
@@ -78,7 +78,8 @@ func serve(ctx context.Context, ch *proc.Channel, raw json.RawMessage) error {
 		debug.FreeOSMemory()
 		return nil, nil
 	})
-	handleProfiles(ch, server)
+	dropProfiles := handleProfiles(ch, server)
+	defer func() { err = errors.Join(err, dropProfiles()) }()
 	ch.Handle(opShutdown, func(ctx context.Context, arg json.RawMessage) (any, error) {
 		var within time.Duration
 		if err := json.Unmarshal(arg, &within); err != nil {

@@ -71,6 +71,7 @@ type Recording struct {
 	dir   string
 	kinds []Kind
 	undo  []func() error // ends what takes time, last begun first
+	drop  bool           // what was written so far is removed
 }
 
 // one is held while a recording is under way: the runtime has one CPU profile, one
@@ -94,6 +95,7 @@ func Begin(dir string, kinds []Kind) (_ *Recording, err error) {
 	r := &Recording{dir: dir, kinds: slices.Clone(kinds)}
 	defer func() {
 		if err != nil {
+			r.drop = true
 			err = errors.Join(err, r.halt())
 		}
 	}()
@@ -128,6 +130,9 @@ func (r *Recording) stream(k Kind, start func(io.Writer) error, stop func()) err
 	}
 	r.undo = append(r.undo, func() error {
 		stop()
+		if r.drop {
+			return errors.Join(f.Close(), os.Remove(f.Name()))
+		}
 		return r.name(f, k)
 	})
 	return nil
@@ -154,6 +159,15 @@ func (r *Recording) halt() (all error) {
 	r.undo = nil
 	one.Unlock()
 	return all
+}
+
+// Discard ends profiling, and leaves no file of it. After End it does nothing.
+func (r *Recording) Discard() error {
+	if r.dir == "" {
+		return nil
+	}
+	r.dir, r.drop = "", true
+	return r.halt()
 }
 
 // End writes what is not yet written. Each file appears whole or not at all. It

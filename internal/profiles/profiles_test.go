@@ -1,9 +1,11 @@
 package profiles
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/trace"
 	"sync"
 	"testing"
 
@@ -38,6 +40,31 @@ func TestARecordingLeavesAWholeFileOfEachKindAndTheRatesAsTheyWere(t *testing.T)
 	again, err := Begin(dir, []Kind{CPU, Trace})
 	require.NoError(t, err, "one may follow another")
 	require.NoError(t, again.End())
+}
+
+func TestWhatIsDiscardedOrFailsLeavesNoFileAndNoRate(t *testing.T) {
+	dir := t.TempDir()
+	before := runtime.SetMutexProfileFraction(7)
+	defer runtime.SetMutexProfileFraction(before)
+	r, err := Begin(dir, Kinds)
+	require.NoError(t, err)
+	require.NoError(t, r.Discard())
+	require.NoError(t, r.Discard())
+	assert.ErrorContains(t, r.End(), "ended already")
+	require.NoError(t, trace.Start(io.Discard))
+	_, err = Begin(dir, []Kind{Mutex, CPU, Trace})
+	trace.Stop()
+	assert.ErrorContains(t, err, "trace profile: ")
+	assert.Equal(t, 7, runtime.SetMutexProfileFraction(-1))
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+
+	after, err := Begin(dir, []Kind{CPU})
+	require.NoError(t, err)
+	require.NoError(t, after.End())
+	require.NoError(t, after.Discard())
+	assert.FileExists(t, filepath.Join(dir, CPU.FileName()))
 }
 
 // contend makes goroutines wait for a lock.

@@ -56,6 +56,9 @@ func (r *rig) profile(ctx context.Context, dir string, d time.Duration, kinds ..
 		return nil, err
 	}
 	res, err := r.session.Run(ctx, load.Span{Duration: d})
+	if err == nil {
+		err = ctx.Err() // an interrupted run is a shorter one, without an error
+	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
 	defer cancel()
 	if e := r.server.EndProfiles(ending); err == nil {

@@ -1,11 +1,47 @@
 package scenario_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"netbench/internal/profiles"
+	"netbench/internal/scenario"
 )
+
+func TestAnInterruptEndsProfilingBeforeTheTrace(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			if begun, _ := filepath.Glob(filepath.Join(dir, "cpu*")); len(begun) > 0 {
+				cancel()
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	_, err := echo().Profile(ctx, scenario.Profiling{
+		Dir: dir, Kinds: []profiles.Kind{profiles.CPU, profiles.Trace}, For: time.Hour, Trace: time.Minute,
+	})
+	cancel()
+	<-watched
+	require.ErrorIs(t, err, context.Canceled)
+	assert.NotContains(t, err.Error(), "begin", "no trace was asked for")
+	left, err := filepath.Glob(filepath.Join(dir, "trace*"))
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
 
 func TestAServerThatWritesAProfileIsNotMeasured(t *testing.T) {
 	s := echo()
