@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"netbench/internal/leftover"
 )
 
 // Defaults of [Config].
@@ -39,7 +41,7 @@ type Config struct {
 
 	Every time.Duration // least time between two traces
 	Files int           // most traces kept; the oldest make room
-	Keep  time.Duration // least time that the trace reaches back, as far as Bytes permits
+	Keep  time.Duration // least time that the trace reaches back, as far as Bytes permits; twice Threshold, if that is more than the default
 	Bytes uint64        // about the most that the trace takes in memory and in a file
 
 	// Log gets a line for each trace, and for each that could not be written; nil for
@@ -48,8 +50,10 @@ type Config struct {
 }
 
 const (
-	prefix = "slow-"
-	suffix = ".trace"
+	prefix    = "slow-"
+	suffix    = ".trace"
+	unnamed   = ".tmp"
+	abandoned = time.Minute // since an unnamed file was last written: whoever did is gone
 )
 
 // Recorder is a flight recorder that is on. A program has at most one.
@@ -93,7 +97,7 @@ func Start(c Config) (*Recorder, error) {
 		c.Files = DefaultFiles
 	}
 	if c.Keep == 0 {
-		c.Keep = DefaultKeep
+		c.Keep = max(DefaultKeep, 2*c.Threshold) // so that a slow request's beginning is in it
 	}
 	if c.Bytes == 0 {
 		c.Bytes = DefaultBytes
@@ -104,7 +108,7 @@ func Start(c Config) (*Recorder, error) {
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("flight recorder: %w", err)
 	}
-	probe, err := os.CreateTemp(c.Dir, prefix+"*.tmp")
+	probe, err := os.CreateTemp(c.Dir, prefix+"*"+unnamed)
 	if err != nil {
 		return nil, fmt.Errorf("flight recorder: no file can be made in %s: %w", c.Dir, err)
 	}
@@ -121,6 +125,9 @@ func Start(c Config) (*Recorder, error) {
 	go r.run()
 	return r, nil
 }
+
+// Keep is the least time that a trace reaches back, as far as Config.Bytes permits.
+func (r *Recorder) Keep() time.Duration { return r.config.Keep }
 
 // Threshold is how long a request may take.
 func (r *Recorder) Threshold() time.Duration { return r.config.Threshold }
@@ -200,7 +207,8 @@ func (r *Recorder) dump(s slow) {
 }
 
 func (r *Recorder) write(s slow) (name string, err error) {
-	f, err := os.CreateTemp(r.config.Dir, prefix+"*.tmp")
+	defer leftover.Owe()() // a program that is interrupted again waits for the file
+	f, err := os.CreateTemp(r.config.Dir, prefix+"*"+unnamed)
 	if err != nil {
 		return "", err
 	}
@@ -220,8 +228,8 @@ func (r *Recorder) write(s slow) (name string, err error) {
 	return name, os.Rename(f.Name(), name)
 }
 
-// makeRoom removes the oldest traces until there is room for one. Their names are in
-// the order of time.
+// makeRoom removes the oldest traces until there is room for one, and what programs
+// that were killed did not complete. The traces' names are in the order of time.
 func (r *Recorder) makeRoom() error {
 	entries, err := os.ReadDir(r.config.Dir)
 	if err != nil {
@@ -229,8 +237,16 @@ func (r *Recorder) makeRoom() error {
 	}
 	var traces []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), suffix) && e.Type().IsRegular() {
+		if !strings.HasPrefix(e.Name(), prefix) || !e.Type().IsRegular() {
+			continue
+		}
+		switch filepath.Ext(e.Name()) {
+		case suffix:
 			traces = append(traces, e.Name())
+		case unnamed:
+			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
+				_ = os.Remove(filepath.Join(r.config.Dir, e.Name())) // another program may have been quicker
+			}
 		}
 	}
 	slices.Sort(traces)

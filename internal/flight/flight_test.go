@@ -98,6 +98,33 @@ func TestTracesAreBoundedInTimeAndNumber(t *testing.T) {
 	assert.Len(t, files(t, dir), 3, "nothing but three traces, whoever wrote them")
 }
 
+func TestATraceReachesBackBeforeTheSlowRequest(t *testing.T) {
+	for _, c := range []struct{ threshold, keep, want time.Duration }{
+		{time.Millisecond, 0, flight.DefaultKeep},
+		{time.Minute, 0, 2 * time.Minute},
+		{time.Minute, time.Second, time.Second}, // as it was asked for
+	} {
+		r := start(t, flight.Config{Threshold: c.threshold, Keep: c.keep, Dir: t.TempDir()})
+		assert.Equal(t, c.want, r.Keep())
+		require.NoError(t, r.Stop())
+	}
+}
+
+func TestWhatKilledProgramsLeftMakesRoom(t *testing.T) {
+	dir := t.TempDir()
+	long := time.Now().Add(-time.Hour)
+	for name, at := range map[string]time.Time{"slow-1.tmp": long, "slow-2.tmp": time.Now(), "other.tmp": long} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		require.NoError(t, os.Chtimes(filepath.Join(dir, name), at, at))
+	}
+	r := start(t, flight.Config{Threshold: time.Millisecond, Dir: dir})
+	r.Observe("it", time.Second)
+	require.NoError(t, r.Stop())
+	left := files(t, dir)
+	assert.Len(t, left, 3, "the trace, %v", left)
+	assert.NotContains(t, left, "slow-1.tmp")
+}
+
 func TestStartSaysWhatIsWrong(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))

@@ -99,35 +99,35 @@ drain; 2 bad input; 3 interrupted while it started, which failed.`,
 				if err := debug.check(flags); err != nil {
 					return results.ExitBadInput, err
 				}
+				plain := c.Service
 				var landed func() error // ends the flight recorder
-				if c.Service, landed, err = debug.watch(c.Service, s.Err); err != nil {
+				if c.Service, landed, err = debug.watch(plain, s.Err); err != nil {
+					return results.ExitBadInput, err
+				}
+				debugged := func() error { return nil } // ends the profiles
+				refuse := func(err error) (int, error) {
+					err = errors.Join(err, debugged(), landed())
+					if ctx.Err() != nil {
+						return results.ExitUndecided, fmt.Errorf("interrupted while it started: %w", err)
+					}
 					return results.ExitBadInput, err
 				}
 				server, err := factory(c)
-				if err == nil {
-					if err = debug.fits(server, *model); err != nil {
-						err = errors.Join(err, server.Close())
-					}
-				}
-				var profiles string
-				var debugged func() error
-				if err == nil {
-					if profiles, debugged, err = debug.serve(); err != nil {
-						err = errors.Join(err, server.Close())
-					}
-				}
 				if err != nil {
-					err = errors.Join(err, landed())
+					c.Service = plain
+					return refuse(debug.unfit(factory, c, *model, err))
 				}
-				if err != nil && ctx.Err() != nil {
-					return results.ExitUndecided, fmt.Errorf("interrupted while it started: %w", err)
+				if err := debug.fits(server, *model); err != nil {
+					return refuse(errors.Join(err, server.Close()))
 				}
+				profiles, end, err := debug.serve()
 				if err != nil {
-					return results.ExitBadInput, err
+					return refuse(errors.Join(err, server.Close()))
 				}
+				debugged = end
 				if _, family := server.(testenv.Family); !family { // its workers prepare their own
 					if err := models.Prepare(c.Service); err != nil {
-						return results.ExitBadInput, errors.Join(err, server.Close())
+						return refuse(errors.Join(err, server.Close()))
 					}
 				}
 				fmt.Fprintf(s.Out, "%s  (%s on %s; interrupt to stop)\n", serverURL(server, c.Service), c.Service.Name(), *model)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -64,11 +65,33 @@ func (d *serveDebug) watch(service models.Service, messages io.Writer) (_ models
 	}
 	lines := log.New(messages, "", 0) // prints one line at a time
 	d.slow.Log = func(line string) { lines.Print(line) }
+	unmade, err := makeDirectory(d.slow.Dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-slow-dir %s: %w", d.slow.Dir, err)
+	}
 	r, err := flight.Start(d.slow)
 	if err != nil {
+		unmade()
 		return nil, nil, fmt.Errorf("-slow: %w", err)
 	}
-	return r.Service(service), r.Stop, nil
+	return r.Service(service), func() error {
+		defer unmade() // if no step was slow
+		return r.Stop()
+	}, nil
+}
+
+// unfit is why a model could not make a server of a service that is observed. A family's
+// service travels to its workers by name, which an observed one has not; so whether it
+// is a family is asked of the server of the plain service, which c has.
+func (d *serveDebug) unfit(factory models.Factory, c models.Config, model string, failed error) error {
+	if d.slow.Threshold == 0 {
+		return failed
+	}
+	server, err := factory(c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(cmp.Or(d.fits(server, model), failed), server.Close())
 }
 
 // fits returns an error for a server whose work is not done in this process.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"netbench/models"
 	"netbench/results"
 )
 
@@ -108,8 +110,43 @@ func TestBadDebugFlagsAreOneLine(t *testing.T) {
 	exit, _, stderr := netbench(t, t.Context(), "serve", "-slow", "1ms", "-slow-dir", file)
 	assert.Equal(t, results.ExitBadInput, exit)
 	assert.Contains(t, stderr, "not a directory")
-	exit, out, stderr := netbench(t, t.Context(), "serve", "-model", "prefork-goroutine", "-addr", "127.0.0.1:0", "-debug", "127.0.0.1:0")
+	traces := filepath.Join(t.TempDir(), "traces")
+	for _, args := range [][]string{{"-debug", "127.0.0.1:0"}, {"-slow", "1ms", "-slow-dir", traces}} {
+		exit, out, stderr := netbench(t, t.Context(), append([]string{"serve", "-model", "prefork-goroutine", "-addr", "127.0.0.1:0"}, args...)...)
+		assert.Equal(t, results.ExitBadInput, exit)
+		assert.Empty(t, out)
+		assert.Contains(t, stderr, "prefork-goroutine has several")
+		assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
+	}
+	exit, _, stderr = netbench(t, t.Context(), "serve", "-addr", "nonsense", "-slow", "1ms", "-slow-dir", traces)
 	assert.Equal(t, results.ExitBadInput, exit)
-	assert.Empty(t, out)
-	assert.Contains(t, stderr, "prefork-goroutine has several")
+	assert.Contains(t, stderr, `Config.Address is "nonsense"`)
+	assert.NoDirExists(t, traces, "of a server that never was")
+}
+
+// unmakable is a service that this machine cannot make.
+type unmakable struct{ models.Echo }
+
+func (unmakable) Name() string                                  { return "unmakable" }
+func (u unmakable) With(string, string) (models.Service, error) { return u, nil }
+func (unmakable) Prepare() error                                { return errors.New("it cannot be made") }
+
+// A machine that cannot make what the service needs refuses when all else has begun.
+func TestAServiceThatCannotBePreparedEndsItsProfilesAndTraces(t *testing.T) {
+	models.RegisterService("unmakable", func() models.Configurable { return unmakable{} })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String() // a free one
+	require.NoError(t, l.Close())
+	traces := filepath.Join(t.TempDir(), "traces")
+	for range 2 { // the second finds nothing of the first
+		exit, out, stderr := netbench(t, t.Context(), "serve", "-service", "unmakable", "-addr", "127.0.0.1:0",
+			"-debug", addr, "-slow", "1ms", "-slow-dir", traces)
+		assert.Equal(t, results.ExitBadInput, exit)
+		assert.Empty(t, out)
+		assert.Equal(t, "netbench serve: it cannot be made\n", stderr)
+	}
+	_, err = net.Dial("tcp", addr)
+	assert.Error(t, err)
+	assert.NoDirExists(t, traces)
 }
