@@ -151,7 +151,10 @@ func TestDetectorNamesTheLineThatKeepsMemory(t *testing.T) {
 }
 
 func TestStopRestoresTheProfileRateAndMayBeCalledTwice(t *testing.T) {
-	before := runtime.MemProfileRate
+	was := runtime.MemProfileRate
+	defer func() { runtime.MemProfileRate = was }()
+	const before = 123_457 // that of no other test, which may not have restored its own
+	runtime.MemProfileRate = before
 	d, err := Start(often)
 	require.NoError(t, err)
 	assert.Equal(t, often.ProfileRate, runtime.MemProfileRate)
