@@ -2,6 +2,7 @@ package leak
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -162,6 +163,60 @@ func TestStopRestoresTheProfileRateAndMayBeCalledTwice(t *testing.T) {
 	assert.Equal(t, before, runtime.MemProfileRate)
 	assert.Equal(t, first, d.Stop())
 	d.EndLoad()
+}
+
+func TestSamplesBeginAfterTheWarmUp(t *testing.T) {
+	o := often
+	o.Warmup = 100 * time.Millisecond
+	d, err := Start(o)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return d.Samples() > 0 }, waitFor, poll)
+	d.Stop()
+	assert.GreaterOrEqual(t, d.history.times[0], o.Warmup.Seconds())
+}
+
+func TestWhatTheDetectorItselfKeepsIsNoGrowth(t *testing.T) {
+	o := often
+	o.ProfileRate = 1
+	d, err := Start(o)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return d.Samples() > 20 }, waitFor, poll)
+	d.EndLoad()
+	_, grown, err := d.source.heap()
+	require.NoError(t, err)
+	assert.NotEmpty(t, grown)
+	for s := range grown {
+		assert.False(t, s.own, "%v", s.stack)
+	}
+	d.Stop()
+}
+
+func TestWhatEndsWithinTheGraceIsNotLeftBehind(t *testing.T) {
+	o := often
+	o.Grace = waitFor
+	d, err := Start(o)
+	require.NoError(t, err)
+	l := &leaves{until: make(chan struct{})}
+	var open []*os.File
+	for range 20 {
+		l.one()
+		in, out, err := os.Pipe()
+		require.NoError(t, err)
+		open = append(open, in, out)
+	}
+	require.Eventually(t, func() bool { return d.Samples() > 20 }, waitFor, poll)
+	d.EndLoad()
+	time.AfterFunc(600*time.Millisecond, l.close) // later than goleak waits by itself
+	closed := make(chan struct{})
+	time.AfterFunc(800*time.Millisecond, func() {
+		defer close(closed)
+		for _, f := range open {
+			_ = f.Close()
+		}
+	})
+	r := d.Stop()
+	<-closed
+	assert.Empty(t, r.Findings)
 }
 
 func TestOnlyOneDetectorWatchesAtATime(t *testing.T) {

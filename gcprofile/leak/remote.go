@@ -2,12 +2,14 @@ package leak
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -162,12 +164,15 @@ func (r *remote) left(grace time.Duration) ([]goroutine, error) {
 			if n < r.least {
 				continue
 			}
-			for _, one := range all { // the latest have the highest numbers, which come last
+			var same []goroutine
+			for _, one := range all {
 				if one.origin() == name {
-					more = append(more, one)
+					same = append(same, one)
 				}
 			}
-			more = more[:len(more)-r.first[name].count]
+			// The latest have the highest numbers.
+			slices.SortFunc(same, func(a, b goroutine) int { return cmp.Compare(a.id, b.id) })
+			more = append(more, same[r.first[name].count:]...)
 		}
 		if len(more) == 0 || !time.Now().Before(end) {
 			return more, nil

@@ -70,6 +70,8 @@ func TestGrowsTellsALeakFromWhatIsNone(t *testing.T) {
 		{"a constant", 40, func(int) float64 { return 1e6 }, false},
 		{"noise", 40, func(int) float64 { return 100 + 20*noise() }, false},
 		{"growth below the floor", 40, func(i int) float64 { return float64(i) / 8 }, false},
+		{"growth of which so few samples are not sure", 14, func(i int) float64 { return 5*float64(i) - 200*float64((i+2)%3/2) }, false},
+		{"the same in more samples", 40, func(i int) float64 { return 5*float64(i) - 200*float64((i+2)%3/2) }, true},
 		{"shrinking", 40, func(i int) float64 { return 1000 - 10*float64(i) }, false},
 		{"a pool that has filled up", 40, func(i int) float64 { return math.Min(100, 10*float64(i)) }, false},
 		{"an approach of a limit", 60, func(i int) float64 { return 1000 * (1 - math.Exp(-float64(i)/10)) }, false},
