@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -41,8 +42,10 @@ func TestMeasureSetsBothServicesSideBySide(t *testing.T) {
 	allocs := r.row(allocsPerRequest)
 	assert.Greater(t, allocs.Naive.Mean, 250.0)
 	assert.Less(t, allocs.Ratio.Mean, 0.5, "with a few hundred requests, what the process does beside them is in it")
+	asked := map[int]map[string]int64{0: {}, 1: {}}
 	for _, b := range r.Blocks {
 		assert.Greater(t, b.Requests, int64(50))
+		asked[b.Round][b.Style] = b.Requests
 		assert.Positive(t, b.Runtime.PeakHeap)
 		assert.GreaterOrEqual(t, b.Runtime.PeakHeap, b.Runtime.LiveHeap/2)
 		require.NotNil(t, b.Runtime.PeakRSS)
@@ -55,6 +58,9 @@ func TestMeasureSetsBothServicesSideBySide(t *testing.T) {
 		assert.Equal(t, b.P50 == nil, late["p50"], "it is there, or the generator was late")
 		assert.Equal(t, b.P99AtMost != nil && b.P99 == nil, late["p99"])
 		assert.Empty(t, b.Reasons, "lateness is told in numbers")
+	}
+	for round, by := range asked {
+		assert.InDelta(t, by[naiveStyle], by[tunedStyle], 2, "round %d: both get the same arrivals", round)
 	}
 	assert.LessOrEqual(t, descriptors(t), before+2, "the runtime's poller may have opened its own") // epoll and eventfd
 }
@@ -121,6 +127,8 @@ func TestAReadingCountsWholeCycles(t *testing.T) {
 	assert.EqualValues(t, 2*r.Collections, pauses, "two in each")
 	assert.Positive(t, r.PauseTotal)
 	assert.Positive(t, r.BusyCPU)
+	assert.Less(t, r.BusyCPU, 0.98*r.Cycles.Seconds()*float64(runtime.NumCPU()), "it idled while the client worked")
+	assert.LessOrEqual(t, r.GCCPU, r.BusyCPU)
 }
 
 func TestAServerRefusesAStyleThatItDoesNotKnow(t *testing.T) {

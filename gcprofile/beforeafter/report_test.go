@@ -136,6 +136,12 @@ func TestARoundWithABadBlockDoesNotCount(t *testing.T) {
 	}, r.Warnings)
 }
 
+func TestOnlyTheTunedServiceHasItsCollectorSet(t *testing.T) {
+	r := &run{Options: Options{Tuned: Collector{"77", "3GiB"}}}
+	assert.Equal(t, Collector{"77", "3GiB"}, r.collector(tunedStyle))
+	assert.Equal(t, Collector{"100", "off"}, r.collector(naiveStyle))
+}
+
 func TestLatenessIsSaidOnceForEachServiceAndPercentile(t *testing.T) {
 	var blocks []*Block
 	for round, by := range []int64{250_000, 400_000, 300_000} {

@@ -121,6 +121,20 @@ func TestARateIsOverTheTrueTimeBetweenSamples(t *testing.T) {
 	assert.Equal(t, 100.0, s.sample().AllocRate, "and nothing of it is lost")
 }
 
+func TestACounterThatGoesBackIsNoHugeRate(t *testing.T) {
+	p := newProgram()
+	clock := time.Unix(0, 0)
+	s := &sampler{source: p.read, now: func() time.Time { return clock }, quantile: 1}
+	p.set(func(t *totals) { t.allocated, t.collections = 1000, 5 })
+	s.sample()
+	clock = clock.Add(time.Second)
+	p.set(func(t *totals) { t.allocated, t.collections = 999, 4 })
+	got := s.sample()
+	assert.Zero(t, got.Allocated)
+	assert.Zero(t, got.AllocRate)
+	assert.Zero(t, got.Collections)
+}
+
 func TestPausesAreThoseSinceTheSampleBefore(t *testing.T) {
 	p := newProgram()
 	clock := time.Unix(0, 0)
@@ -365,6 +379,23 @@ func TestWhatIsScrapedAreTheFiguresOfTheLastSample(t *testing.T) {
 		assert.EqualValues(t, 123_456, s.Heap, "the sample's are the same")
 		assert.Equal(t, 500.0, s.AllocRate)
 		m.Stop()
+	})
+}
+
+func TestAQuantileOfTooFewPausesIsNotScraped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProgram()
+		m, _ := watch(t, p, Config{})
+		registry := prometheus.NewPedanticRegistry()
+		require.NoError(t, registry.Register(m))
+		p.set(func(t *totals) { t.pauses.Counts[2] = 19 })
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		m.Stop()
+		all := scraped(t, registry)
+		assert.NotContains(t, all, "memory_monitor_interval_pause_seconds/0.5")
+		assert.NotContains(t, all, "memory_monitor_interval_pause_seconds/0.99")
+		assert.Contains(t, all, "memory_monitor_interval_pause_seconds/1")
 	})
 }
 

@@ -42,7 +42,10 @@ type Config struct {
 	Every time.Duration // least time between two traces
 	Files int           // most traces kept; the oldest make room
 	Keep  time.Duration // least time that the trace reaches back, as far as Bytes permits; twice Threshold, if that is more than the default
-	Bytes uint64        // about the most that the trace takes in memory and in a file
+	// Bytes is about the most that the trace takes in memory and in a file. The runtime
+	// drops whole generations of about a second, so the last one or two are in the trace
+	// however large they are: of a program that does very much, some ten MB a second.
+	Bytes uint64
 
 	// Log gets a line for each trace, and for each that could not be written; nil for
 	// none. One at a time.

@@ -86,6 +86,7 @@ func TestTracesAreBoundedInTimeAndNumber(t *testing.T) {
 	assert.EqualValues(t, 1, written)
 	assert.EqualValues(t, 99, skipped)
 
+	oldest := files(t, dir)
 	often := start(t, flight.Config{Threshold: time.Millisecond, Dir: dir, Every: 1, Files: 3})
 	for i := range uint64(5) {
 		require.Eventually(t, func() bool {
@@ -96,6 +97,7 @@ func TestTracesAreBoundedInTimeAndNumber(t *testing.T) {
 	}
 	require.NoError(t, often.Stop())
 	assert.Len(t, files(t, dir), 3, "nothing but three traces, whoever wrote them")
+	assert.NotContains(t, files(t, dir), oldest[0], "the oldest made room")
 }
 
 func TestATraceReachesBackBeforeTheSlowRequest(t *testing.T) {

@@ -5,9 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"runtime/trace"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -35,7 +38,13 @@ func TestARecordingLeavesAWholeFileOfEachKindAndTheRatesAsTheyWere(t *testing.T)
 		info, err := os.Stat(filepath.Join(dir, k.FileName()))
 		require.NoError(t, err)
 		assert.Positive(t, info.Size(), k)
+		assert.EqualValues(t, 0o644, info.Mode().Perm(), "as any other file")
 	}
+	waits()
+	var text strings.Builder
+	require.NoError(t, pprof.Lookup("block").WriteTo(&text, 1))
+	assert.Contains(t, text.String(), "profiles.contend", "it was sampled")
+	assert.NotContains(t, text.String(), "profiles.waits", "it is no longer")
 
 	again, err := Begin(dir, []Kind{CPU, Trace})
 	require.NoError(t, err, "one may follow another")
@@ -65,6 +74,46 @@ func TestWhatIsDiscardedOrFailsLeavesNoFileAndNoRate(t *testing.T) {
 	require.NoError(t, after.End())
 	require.NoError(t, after.Discard())
 	assert.FileExists(t, filepath.Join(dir, CPU.FileName()))
+}
+
+// waits waits for longer than a sampled wait takes.
+//
+//go:noinline
+func waits() {
+	c := make(chan int)
+	time.AfterFunc(5*time.Millisecond, func() { close(c) })
+	<-c
+}
+
+func TestAFileThatCannotBeNamedIsTold(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "gone")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	r, err := Begin(dir, []Kind{CPU})
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(dir))
+	assert.ErrorIs(t, r.End(), os.ErrNotExist)
+	again, err := Begin(t.TempDir(), []Kind{CPU})
+	require.NoError(t, err, "what failed holds nothing")
+	require.NoError(t, again.End())
+}
+
+var held []byte
+
+//go:noinline
+func hold() { held = make([]byte, 64<<20) }
+
+func TestAHeapProfileIsOfWhatIsLiveAtItsEnd(t *testing.T) {
+	dir := t.TempDir()
+	runtime.GC()
+	r, err := Begin(dir, []Kind{Heap})
+	require.NoError(t, err)
+	hold()
+	require.NoError(t, r.End())
+	runtime.KeepAlive(held)
+	held = nil
+	table, err := Top(t.Context(), dir, Heap, 5)
+	require.NoError(t, err)
+	assert.Contains(t, table, "profiles.hold")
 }
 
 // contend makes goroutines wait for a lock.

@@ -33,7 +33,7 @@ func TestEachPairIsConsecutiveAndHasTheTimeBetween(t *testing.T) {
 				return n
 			},
 			Pair: func(before, now int, from, to time.Time) { pairs = append(pairs, pair{before, now, to.Sub(from)}) },
-			End:  func() { ended++ },
+			End:  func() { time.Sleep(time.Second); ended++ }, // which Stop waits for
 		})
 		require.NoError(t, err)
 		time.Sleep(3100 * time.Millisecond)
