@@ -89,7 +89,7 @@ func (o Options) normalize() (Options, error) {
 	case o.Conns < 1 || o.Conns > 10_000:
 		return o, badInput("conns is %d (want 1 to 10000)", o.Conns)
 	case o.Rate < 0 || math.IsNaN(o.Rate) || o.Rate > 1e7:
-		return o, badInput("rate is %v (want a number of requests a second above 0)", o.Rate)
+		return o, badInput("rate is %v (want a number of requests a second above 0, at most 10 million)", o.Rate)
 	case !(o.Share > 0 && o.Share <= 0.9):
 		return o, badInput("share is %v (want a share of the naive service's capacity above 0, at most 0.9)", o.Share)
 	case o.Rounds < 1 || o.Rounds > 1000:

@@ -198,6 +198,7 @@ func TestBadOptionsAreRefusedBeforeAnythingIsStarted(t *testing.T) {
 		"items is 501":           {Items: 501},
 		"conns is -3":            {Conns: -3},
 		"rate is -1":             {Rate: -1},
+		"at most 10 million":     {Rate: 1e8},
 		"share is 0.95":          {Share: 0.95},
 		"share is -0.1":          {Share: -0.1},
 		"rounds is -1":           {Rounds: -1},

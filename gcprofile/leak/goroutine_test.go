@@ -101,7 +101,15 @@ func TestStandardTellsTheLibraryFromTheProgram(t *testing.T) {
 	assert.True(t, standard(Frame{Func: "bufio.NewReader"}))
 	assert.False(t, standard(Frame{Func: "main.main"}))
 	assert.False(t, standard(Frame{Func: "example.com/app.Run"}))
-	assert.False(t, standard(Frame{Func: mainModule + "/gcprofile/leak.Start"}))
+	assert.False(t, standard(Frame{Func: modules[0] + "/gcprofile/leak.Start"}))
+	// A module's name need not have a dot, of whoever depends on it either.
+	defer func(was []string) { modules = was }(modules)
+	modules = []string{"app", "lib"}
+	for name, want := range map[string]bool{
+		"app.Run": false, "lib/cache.Put": false, "lib.Put": false, "library.Put": true, "net/http.Get": true,
+	} {
+		assert.Equal(t, want, standard(Frame{Func: name}), name)
+	}
 }
 
 func FuzzParseDump(f *testing.F) {

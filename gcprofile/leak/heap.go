@@ -172,8 +172,8 @@ var ownType = func() string {
 }()
 
 // standardRoot is the directory of the standard library's sources, empty in programs
-// built with -trimpath; mainModule is the module of the program.
-var standardRoot, mainModule = sync.OnceValues(func() (root, module string) {
+// built with -trimpath; modules are those that the program was built of, its own first.
+var standardRoot, modules = sync.OnceValues(func() (root string, modules []string) {
 	if f := runtime.FuncForPC(reflect.ValueOf(debug.Stack).Pointer()); f != nil {
 		file, _ := f.FileLine(f.Entry())
 		root = strings.TrimSuffix(file, "runtime/debug/stack.go")
@@ -182,21 +182,28 @@ var standardRoot, mainModule = sync.OnceValues(func() (root, module string) {
 		}
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		module = info.Main.Path
+		modules = append(modules, info.Main.Path)
+		for _, m := range info.Deps {
+			modules = append(modules, m.Path)
+		}
 	}
-	return root, module
+	return root, modules
 })()
 
 // standard tells whether a frame is of the standard library. Where its file does not
-// tell, its package does: the first element of its path has no dot, and it is not of
-// the program's own module.
+// tell, its package does: the first element of its path has no dot, and it is of none of
+// the program's modules, whose names need not have one either.
 func standard(f Frame) bool {
 	if standardRoot != "" && f.File != "" {
 		return strings.HasPrefix(f.File, standardRoot)
 	}
-	first, _, _ := strings.Cut(f.Func, "/")
-	if strings.Contains(f.Func, "/") {
-		return !strings.Contains(first, ".") && first != mainModule && !strings.HasPrefix(f.Func, mainModule+"/")
+	for _, m := range modules {
+		if rest, ok := strings.CutPrefix(f.Func, m); ok && m != "" && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, ".")) {
+			return false
+		}
 	}
-	return !strings.HasPrefix(f.Func, "main.") && (mainModule == "" || !strings.HasPrefix(f.Func, mainModule+"."))
+	if first, _, nested := strings.Cut(f.Func, "/"); nested {
+		return !strings.Contains(first, ".")
+	}
+	return !strings.HasPrefix(f.Func, "main.")
 }

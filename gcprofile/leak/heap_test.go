@@ -78,7 +78,7 @@ func TestUnsampledEstimatesAllFromWhatWasRecorded(t *testing.T) {
 }
 
 func TestASiteIsNamedByTheProgramsFunctionAndWhatItCalled(t *testing.T) {
-	mine := Frame{mainModule + "/x.Handle", "", 7}
+	mine := Frame{modules[0] + "/x.Handle", "", 7}
 	for _, c := range []struct {
 		stack []Frame
 		want  string
