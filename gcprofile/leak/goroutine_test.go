@@ -102,6 +102,11 @@ func TestStandardTellsTheLibraryFromTheProgram(t *testing.T) {
 	assert.False(t, standard(Frame{Func: "main.main"}))
 	assert.False(t, standard(Frame{Func: "example.com/app.Run"}))
 	assert.False(t, standard(Frame{Func: modules[0] + "/gcprofile/leak.Start"}))
+	root := standardRoot
+	defer func() { standardRoot = root }()
+	standardRoot = ""
+	assert.False(t, standard(Frame{Func: "lib/cache.Put", File: "lib@v0.0.0/cache/cache.go"}))
+	assert.True(t, standard(Frame{Func: "net/http.Get", File: "net/http/client.go"}))
 	// A module's name need not have a dot, of whoever depends on it either.
 	defer func(was []string) { modules = was }(modules)
 	modules = []string{"app", "lib"}

@@ -197,6 +197,9 @@ func standard(f Frame) bool {
 	if standardRoot != "" && f.File != "" {
 		return strings.HasPrefix(f.File, standardRoot)
 	}
+	if strings.Contains(f.File, "@") { // as in lib@v1.2.3/cache.go; a test's program does not know its modules
+		return false
+	}
 	for _, m := range modules {
 		if rest, ok := strings.CutPrefix(f.Func, m); ok && m != "" && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, ".")) {
 			return false
