@@ -108,6 +108,7 @@ func TestWhatCannotBeMeasuredIsRefusedInOneLine(t *testing.T) {
 		"GOGC=100 is given twice": func(p *gcprofile.Plan) { p.Settings = []gcprofile.Setting{{GOGC: 100}, {GOGC: 100}} },
 		"no settings":             func(p *gcprofile.Plan) { p.Settings = []gcprofile.Setting{} },
 		"rate is -1":              func(p *gcprofile.Plan) { p.Drive.Rate = -1 },
+		"rate is 1.1e+08":         func(p *gcprofile.Plan) { p.Drive.Rate = 1.1e8 },
 		"rate is NaN":             func(p *gcprofile.Plan) { p.Drive.Rate = math.NaN() },
 		"conns is -1":             func(p *gcprofile.Plan) { p.Drive.Conns = -1 },
 		"collections is -1":       func(p *gcprofile.Plan) { p.Drive.Collections = -1 },
@@ -127,7 +128,7 @@ func TestWhatCannotBeMeasuredIsRefusedInOneLine(t *testing.T) {
 	_, err := gcprofile.Start(t.Context(), gcprofile.Spec{Live: -1})
 	require.ErrorIs(t, err, gcprofile.ErrInput)
 	_, err = gcprofile.Measure(t.Context(), start(t, gcprofile.Spec{}), gcprofile.Drive{})
-	require.ErrorContains(t, err, "the rate is 0 requests a second (want more than 0)")
+	require.ErrorContains(t, err, "the rate is 0 requests a second (want more than 0, up to 1e8)")
 }
 
 func TestALimitNearTheLiveSetIsWarnedOfBeforehand(t *testing.T) {
