@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"netbench/load"
 	"netbench/testenv"
 )
 
@@ -103,4 +104,28 @@ func TestABlockSaysNothingOfWhatTheSystemDoesNotTell(t *testing.T) {
 	assert.Zero(t, b.PeakRSS)
 	assert.Zero(t, b.Allocs, "without an answer there is none for each")
 	assert.InDelta(t, 0.15, b.GCOfAll, 1e-9, "this is of the runtime alone")
+}
+
+func TestAServerThatDoesNotKeepUpIsOverloaded(t *testing.T) {
+	for name, c := range map[string]struct {
+		change     func(*load.Result)
+		overloaded bool
+	}{
+		"all in time":        {func(*load.Result) {}, false},
+		"as good as all":     {func(r *load.Result) { r.Rate = 951 }, false},
+		"too few":            {func(r *load.Result) { r.Rate = 940 }, true},
+		"a lost connection":  {func(r *load.Result) { r.Lost = 1 }, true},
+		"one failed":         {func(r *load.Result) { r.Success = 0.9999 }, true},
+		"the generator's":    {func(r *load.Result) { r.Rate, r.Valid.Rate = 500, false }, false},
+		"few are no share":   {func(r *load.Result) { r.Offered, r.Rate = 2, 1 }, false},
+		"nothing was heard":  {func(r *load.Result) { r.Rate, r.Answered = 0, 0 }, true},
+		"late, but answered": {func(r *load.Result) { r.Rate, r.Answered = 900, 10_000 }, true},
+	} {
+		r := &load.Result{Duration: 10, Offered: 1000, Rate: 1000, Answered: 10_000, Success: 1, Valid: load.Valid{Rate: true}}
+		c.change(r)
+		b := &Block{Answers: 7}
+		b.add(r)
+		assert.Equal(t, c.overloaded, b.Overloaded, name)
+		assert.Equal(t, 7+r.Answered, b.Answers, name)
+	}
 }

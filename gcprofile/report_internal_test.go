@@ -109,6 +109,7 @@ func TestASettingThatSpiralsOrFallsBehindIsNotRecommended(t *testing.T) {
 	for i := range r.Rows {
 		r.Rows[i].Blocks[2].Limited = true
 	}
+	r.Rows[1].Blocks[2].Limited, r.Rows[1].Blocks[2].GCOfAll = false, spiralShare
 	r.Rows[0].Setting.Limit = 120 * mib
 	r.finish()
 	assert.Equal(t, None, r.Recommend(Goal{Budget: 1 << 30}).Answer)
