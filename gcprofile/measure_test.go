@@ -129,6 +129,7 @@ func TestASweepThatIsInterruptedReturnsWhatItHas(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotNil(t, r)
 	assert.Len(t, r.Rows[0].Blocks, 1)
+	assert.Contains(t, r.Warnings, "it ended early: 1 of 50 blocks were measured")
 
 	r, err = gcprofile.Sweep(ctx, gcprofile.Plan{Spec: gcprofile.Spec{Alloc: "1KiB"}, Drive: d})
 	require.ErrorIs(t, err, context.Canceled)

@@ -80,6 +80,13 @@ type Row struct {
 // finish computes what rows and warnings say.
 func (r *Report) finish() *Report {
 	r.Warnings = []string{}
+	blocks := 0
+	for _, w := range r.Rows {
+		blocks += len(w.Blocks)
+	}
+	if all := r.Rounds * len(r.Rows); blocks < all {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("it ended early: %d of %d blocks were measured", blocks, all))
+	}
 	for i := range r.Rows {
 		r.Rows[i].finish(r.Spec)
 		r.Warnings = append(r.Warnings, r.Rows[i].warnings(r.Spec, r.Drive)...)

@@ -273,6 +273,7 @@ func TestABlockGoesOnUntilItHasItsCollectionsOrItsTimeIsOver(t *testing.T) {
 
 func TestAReportIsPrintedWithAllItKnows(t *testing.T) {
 	r := aReport(6)
+	assert.Empty(t, r.Warnings)
 	r.Recommend(Goal{Budget: 300 * mib})
 	r.Rows[0].P50 = Figure{}
 	var text, page, object bytes.Buffer
