@@ -189,6 +189,9 @@ func TestAClockThatIsSetBackReturnsNothingExpired(t *testing.T) {
 	w.pass(time.Second)
 	_, ok = c.Get("b")
 	assert.False(t, ok, "and the new time is the one that counts")
+	require.NoError(t, c.SetFor("ever", 1, math.MaxInt64))
+	_, ok = c.Get("ever")
+	assert.True(t, ok, "later than time goes is never")
 	for _, at := range []time.Time{{}, time.Unix(1<<40, 0), {}, time.Unix(1<<40, 0)} { // further than a duration reaches
 		w.t = at
 		require.NoError(t, c.Set("c", 1))
@@ -260,6 +263,7 @@ func TestAFullCacheAllocatesNothing(t *testing.T) {
 		key++
 	}))
 	assert.Equal(t, 1000, c.Len())
+	assert.Equal(t, 4, c.Chunks(), "places of what has left are used again: 1,000 and the root, 256 in each")
 }
 
 // A hundred times the entries may cost some times the memory accesses, but not a hundred
