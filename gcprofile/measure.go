@@ -23,9 +23,12 @@ const (
 	DefaultWarm        = 5 * time.Second
 )
 
+// maxRate is the most that package load drives, requests a second.
+const maxRate = 1e8
+
 // Drive says how a block is driven.
 type Drive struct {
-	Rate  float64 `json:"rate"`  // requests a second, due at times fixed beforehand; more than 0
+	Rate  float64 `json:"rate"`  // requests a second, due at times fixed beforehand; more than 0, up to 1e8
 	Conns int     `json:"conns"` // connections; 0 means DefaultConns
 
 	// Collections is how many collections a block has to have seen before it ends,
@@ -55,8 +58,8 @@ func (d Drive) withDefaults() Drive {
 // Check returns an error that wraps [ErrInput] for what cannot be driven.
 func (d Drive) Check() error {
 	switch {
-	case !(d.Rate > 0) || math.IsInf(d.Rate, 1):
-		return badInput("the rate is %v requests a second (want more than 0)", d.Rate)
+	case !(d.Rate > 0 && d.Rate <= maxRate):
+		return badInput("the rate is %v requests a second (want more than 0, up to 1e8)", d.Rate)
 	case d.Conns < 0 || d.Conns > 10_000:
 		return badInput("conns is %d (want 1 to 10000)", d.Conns)
 	case d.Collections < 0 || d.Collections > 100_000:
@@ -332,7 +335,9 @@ func (b *Block) read(from, to testenv.Snapshot) {
 	if all := t.TotalCPU - f.TotalCPU; all > 0 {
 		b.GCOfAll = min(1, max(0, (t.GCCPU-f.GCCPU-(t.GCIdleCPU-f.GCIdleCPU))/all))
 	}
-	b.Limited = t.GCLimited > f.GCCycles
+	// The number of a collection since, or, of several processes, whose cycles are added
+	// up and of whose limited collections the last is told, a later one than before.
+	b.Limited = t.GCLimited > f.GCCycles || t.GCLimited > f.GCLimited
 	b.pauses, b.waits = t.Pauses.Sub(f.Pauses), t.Latencies.Sub(f.Latencies)
 	b.Pauses, b.SchedWait = ofRuntime(b.pauses), ofRuntime(b.waits)
 	if to.Rusage != nil {

@@ -112,6 +112,9 @@ func TestASweepHasABlockOfEachSettingInEachRoundInAnOrderThatItsSeedMakes(t *tes
 	require.Len(t, lines, 5)
 	assert.Contains(t, lines[0], "capacity")
 	assert.Contains(t, lines[4], "round 2 of 2, 2 of 2")
+	for i, setting := range []string{"GOGC=50", "GOGC=400", "GOGC=400", "GOGC=50"} { // by seed 7
+		assert.Contains(t, lines[1+i], ": "+setting+": ", "a second round that is not in the order of the first")
+	}
 }
 
 func TestASweepThatIsInterruptedReturnsWhatItHas(t *testing.T) {
@@ -126,6 +129,7 @@ func TestASweepThatIsInterruptedReturnsWhatItHas(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotNil(t, r)
 	assert.Len(t, r.Rows[0].Blocks, 1)
+	assert.Contains(t, r.Warnings, "it ended early: 1 of 50 blocks were measured")
 
 	r, err = gcprofile.Sweep(ctx, gcprofile.Plan{Spec: gcprofile.Spec{Alloc: "1KiB"}, Drive: d})
 	require.ErrorIs(t, err, context.Canceled)

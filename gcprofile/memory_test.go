@@ -66,6 +66,8 @@ func TestALiveSetLargerThanMemoryIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, gcprofile.ErrInput, "what it would grow to does not fit")
 		assert.ErrorContains(t, err, "GOGC=400 with a live set of 64MiB: a heap of 320MiB does not fit")
 		assert.NoError(t, gcprofile.Spec{Live: 64 * mebibyte, GOGC: 400, MemLimit: 100 * mebibyte}.Check(h), "a limit bounds it")
+		assert.NoError(t, gcprofile.Spec{Live: 64 * mebibyte, GOGC: 400, MemLimit: 168 * mebibyte}.Check(h), "to what is left beside all else")
+		assert.Error(t, gcprofile.Spec{Live: 64 * mebibyte, GOGC: 400, MemLimit: 169 * mebibyte}.Check(h), "and not more")
 
 		_, err = gcprofile.Sweep(t.Context(), gcprofile.Plan{Spec: gcprofile.Spec{Live: 256 * mebibyte}, Host: h})
 		require.ErrorIs(t, err, gcprofile.ErrInput)

@@ -12,22 +12,22 @@ import (
 
 // Print writes the report for a person, Markdown for a page.
 func (r *Report) Print(w io.Writer) error {
-	fmt.Fprintf(w, "%s\n\n", r.heading())
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder // which never fails, so that the one write tells of every failure
+	fmt.Fprintf(&b, "%s\n\n", r.heading())
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, line := range r.table() {
 		fmt.Fprintln(t, strings.Join(line, "\t"))
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "\n%s\n", legend)
+	_ = t.Flush()
+	fmt.Fprintf(&b, "\n%s\n", legend)
 	for _, warning := range r.Warnings {
-		fmt.Fprintf(w, "warning: %s\n", warning)
+		fmt.Fprintf(&b, "warning: %s\n", warning)
 	}
 	if r.Recommendation != nil {
-		fmt.Fprintf(w, "\nrecommendation: %s\n", r.Recommendation.Text)
+		fmt.Fprintf(&b, "\nrecommendation: %s\n", r.Recommendation.Text)
 	}
-	return nil
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // Markdown writes the same with a table of Markdown.
@@ -69,12 +69,12 @@ func (r *Report) heading() string {
 
 // table has a line of headings, and one for each setting.
 func (r *Report) table() [][]string {
-	lines := [][]string{{"setting", "blocks", "p50", "p90", "p99", "p99.9", "gc", "assist", "gcs/min", "pause p50", "pause p90", "pause p99", "pause max", "sched p50", "sched p99", "peak RSS", "heap goal"}}
+	lines := [][]string{{"setting", "blocks", "p50", "p90", "p99", "p99.9", "gc", "assist", "gcs", "gcs/min", "pause p50", "pause p90", "pause p99", "pause max", "sched p50", "sched p99", "peak RSS", "heap goal"}}
 	for _, w := range r.Rows {
 		lines = append(lines, []string{
 			w.Setting.String(), fmt.Sprint(len(w.Blocks)),
 			show(w.P50, roundTimeText), show(w.P90, roundTimeText), showRange(w.P99, roundTimeText), showRange(w.P999, roundTimeText),
-			showRange(w.GCShare, percent), show(w.AssistShare, percent), show(w.PerMinute, threeDigits),
+			showRange(w.GCShare, percent), show(w.AssistShare, percent), fmt.Sprint(w.Collections), show(w.PerMinute, threeDigits),
 			show(w.PauseP50, roundTimeText), show(w.PauseP90, roundTimeText), show(w.PauseP99, roundTimeText), show(w.PauseMax, roundTimeText),
 			show(w.SchedP50, roundTimeText), show(w.SchedP99, roundTimeText),
 			showRange(w.PeakRSS, roundSize), show(w.HeapGoal, roundSize),

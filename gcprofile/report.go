@@ -50,6 +50,7 @@ type Row struct {
 
 	GCShare     Figure `json:"gc_share"`     // of the CPU time that the server used
 	AssistShare Figure `json:"assist_share"` // the part of it by goroutines that allocate
+	Collections uint64 `json:"collections"`  // of all blocks together
 	PerMinute   Figure `json:"collections_per_minute"`
 
 	PauseP50 Figure `json:"pause_p50_ns"`
@@ -79,6 +80,13 @@ type Row struct {
 // finish computes what rows and warnings say.
 func (r *Report) finish() *Report {
 	r.Warnings = []string{}
+	blocks := 0
+	for _, w := range r.Rows {
+		blocks += len(w.Blocks)
+	}
+	if all := r.Rounds * len(r.Rows); blocks < all {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("it ended early: %d of %d blocks were measured", blocks, all))
+	}
 	for i := range r.Rows {
 		r.Rows[i].finish(r.Spec)
 		r.Warnings = append(r.Warnings, r.Rows[i].warnings(r.Spec, r.Drive)...)
@@ -98,6 +106,10 @@ func (w *Row) finish(spec Spec) {
 	number := func(v float64) *float64 { return &v }
 	w.GCShare = shareOf(values(func(b *Block) *float64 { return b.GCShare }))
 	w.AssistShare = shareOf(values(func(b *Block) *float64 { return b.AssistShare }))
+	w.Collections = 0
+	for _, b := range w.Blocks {
+		w.Collections += b.Collections
+	}
 	w.PerMinute = meanOf(values(func(b *Block) *float64 { return number(b.CollectionsPerMinute()) }))
 	w.HeapGoal = meanOf(values(func(b *Block) *float64 { return number(float64(b.HeapGoal)) }))
 	peaks := values(func(b *Block) *float64 {

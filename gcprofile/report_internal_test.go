@@ -3,6 +3,7 @@ package gcprofile
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -108,6 +109,7 @@ func TestASettingThatSpiralsOrFallsBehindIsNotRecommended(t *testing.T) {
 	for i := range r.Rows {
 		r.Rows[i].Blocks[2].Limited = true
 	}
+	r.Rows[1].Blocks[2].Limited, r.Rows[1].Blocks[2].GCOfAll = false, spiralShare
 	r.Rows[0].Setting.Limit = 120 * mib
 	r.finish()
 	assert.Equal(t, None, r.Recommend(Goal{Budget: 1 << 30}).Answer)
@@ -162,6 +164,7 @@ func TestFiguresAreThoseOfAllBlocksTogether(t *testing.T) {
 	assert.Greater(t, *w.GCShare.Hi, 0.2)
 	assert.InDelta(t, 0.1, *w.AssistShare.Value, 0.001)
 	assert.InDelta(t, 120, *w.PerMinute.Value, 0.001)
+	assert.EqualValues(t, 6*20, w.Collections)
 	assert.InDelta(t, 10_000, *w.PauseP50.Value, 0)
 	assert.InDelta(t, 80_000, *w.PauseP90.Value, 0)
 	assert.InDelta(t, 80_000, *w.PauseMax.Value, 0)
@@ -270,6 +273,7 @@ func TestABlockGoesOnUntilItHasItsCollectionsOrItsTimeIsOver(t *testing.T) {
 
 func TestAReportIsPrintedWithAllItKnows(t *testing.T) {
 	r := aReport(6)
+	assert.Empty(t, r.Warnings)
 	r.Recommend(Goal{Budget: 300 * mib})
 	r.Rows[0].P50 = Figure{}
 	var text, page, object bytes.Buffer
@@ -282,7 +286,7 @@ func TestAReportIsPrintedWithAllItKnows(t *testing.T) {
 	assert.Contains(t, page.String(), "| GOGC=400 | 6 | 2")
 	for _, line := range strings.Split(page.String(), "\n") {
 		if strings.HasPrefix(line, "|") {
-			assert.Equal(t, 18, strings.Count(line, "|"), line)
+			assert.Equal(t, 19, strings.Count(line, "|"), line)
 		}
 	}
 	require.NoError(t, json.NewEncoder(&object).Encode(r))
@@ -291,6 +295,29 @@ func TestAReportIsPrintedWithAllItKnows(t *testing.T) {
 	assert.Equal(t, *r.Rows[1].P99.Value, *back.Rows[1].P99.Value)
 	assert.Equal(t, r.Recommendation, back.Recommendation)
 	assert.Nil(t, back.Rows[0].P50.Value)
+}
+
+// full is a file on a disk that has room for so many bytes.
+type full struct{ room int }
+
+func (f *full) Write(p []byte) (int, error) {
+	n := min(f.room, len(p))
+	f.room -= n
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+func TestAReportThatIsNotWrittenWholeIsAnError(t *testing.T) {
+	r := aReport(3)
+	r.Recommend(Goal{Budget: 300 * mib})
+	var whole bytes.Buffer
+	require.NoError(t, r.Print(&whole))
+	for _, room := range []int{0, 10, whole.Len() / 2, whole.Len() - 1} {
+		assert.ErrorIs(t, r.Print(&full{room}), io.ErrShortWrite, "%d of %d bytes", room, whole.Len())
+	}
+	assert.NoError(t, r.Print(&full{whole.Len()}))
 }
 
 func TestTimesAndSharesKeepThreeDigits(t *testing.T) {

@@ -24,18 +24,15 @@ const mebibyte = 1 << 20
 func heapAfterCollection(t *testing.T, spec gcprofile.Spec) float64 {
 	s := start(t, spec)
 	// A lookup in the live set does not change it.
-	r, err := load.Run(t.Context(), within(s.Plan(4, 0), 50*time.Millisecond))
+	p := s.Plan(4, 0)
+	p.Requests, p.Duration = 400, time.Minute
+	r, err := load.Run(t.Context(), p)
 	require.NoError(t, err)
-	require.Positive(t, r.Requests)
+	require.EqualValues(t, 400, r.Requests)
 	require.NoError(t, s.Collect(t.Context()))
 	now, err := s.Runtime(t.Context())
 	require.NoError(t, err)
 	return float64(now.HeapLive)
-}
-
-func within(p load.Plan, d time.Duration) load.Plan {
-	p.Duration = d
-	return p
 }
 
 func TestALiveSetIsAsLargeAsAskedAndIsNeverCollected(t *testing.T) {
@@ -115,6 +112,25 @@ func TestAHabitAllocatesOnTheHeapWhatItSays(t *testing.T) {
 			assert.InDelta(t, want.bytes, bytes, 64)
 		})
 	}
+}
+
+// What a request has allocated is garbage once it is answered, though its connection
+// lives on.
+func TestWhatARequestAllocatedIsDroppedWhenItIsAnswered(t *testing.T) {
+	keepsDescriptors(t)
+	s := start(t, gcprofile.Spec{Alloc: "8MiB"})
+	p := s.Plan(4, 0)
+	p.Requests, p.Duration = 20, time.Minute
+	session, err := load.Dial(t.Context(), p)
+	require.NoError(t, err)
+	defer session.Close()
+	r, err := session.Run(t.Context(), load.Span{})
+	require.NoError(t, err)
+	require.EqualValues(t, 20, r.Requests)
+	require.NoError(t, s.Collect(t.Context()))
+	now, err := s.Runtime(t.Context())
+	require.NoError(t, err)
+	assert.Less(t, now.HeapLive, uint64(4*mebibyte))
 }
 
 func TestTheHeapServerAnswersJSONOnEveryModel(t *testing.T) {

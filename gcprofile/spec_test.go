@@ -56,12 +56,34 @@ func TestSettingsAreReadFromTheirNames(t *testing.T) {
 		require.ErrorIs(t, err, gcprofile.ErrInput, text)
 		assert.ErrorContains(t, err, says, text)
 	}
+	for text, want := range map[string]int64{"off@1.2": 120 << 10, "off@1.5": 150 << 10, "100@0.00001": 1 << 10} {
+		got, err := gcprofile.ParseSetting(text, 100<<10)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, got.Limit, "of a small live set, finely; and never none")
+	}
 	_, err := gcprofile.ParseSetting("off@1.5", 0)
 	assert.ErrorContains(t, err, "empty live set")
 	assert.Len(t, gcprofile.DefaultSettings(live), 7)
 	assert.Len(t, gcprofile.DefaultSettings(0), 4)
 	assert.Equal(t, "GOGC=off GOMEMLIMIT=120MiB", gcprofile.DefaultSettings(live)[4].String())
 	assert.Equal(t, "GOGC=100", gcprofile.Setting{}.String())
+}
+
+func TestTheDefaultSettingsFitEveryLiveSet(t *testing.T) {
+	for _, live := range []int64{0, 4 << 10, 100 << 10, mebibyte, 2 * mebibyte, 3 * mebibyte, 15 * mebibyte, 16 * mebibyte, 100 * mebibyte, gcprofile.MaxLive} {
+		plan := gcprofile.Plan{Spec: gcprofile.Spec{Live: live}, Host: host(nil)}
+		assert.NoError(t, plan.Check(), "%d bytes", live)
+	}
+}
+
+func TestALimitFarBelowTheLiveSetIsNotTakenForNone(t *testing.T) {
+	for _, text := range []string{"100@0.001", "off@0.001"} {
+		setting, err := gcprofile.ParseSetting(text, 64*mebibyte)
+		require.NoError(t, err)
+		err = gcprofile.Spec{Live: 64 * mebibyte}.With(setting).Check(host(nil))
+		require.ErrorIs(t, err, gcprofile.ErrInput, text)
+		assert.ErrorContains(t, err, "is not above the live set of 64.0MiB")
+	}
 }
 
 func TestWhatCannotBeMeasuredIsRefusedInOneLine(t *testing.T) {
@@ -76,13 +98,17 @@ func TestWhatCannotBeMeasuredIsRefusedInOneLine(t *testing.T) {
 			p.Settings = []gcprofile.Setting{{GOGC: gcprofile.Off, Limit: 60 * mebibyte}}
 		},
 		"never collects": func(p *gcprofile.Plan) { p.Settings = []gcprofile.Setting{{GOGC: gcprofile.Off}} },
-		"GOGC is -7":     func(p *gcprofile.Plan) { p.Settings = []gcprofile.Setting{{GOGC: -7}} },
+		"GOGC is 9223372036854775807": func(p *gcprofile.Plan) {
+			p.Settings = []gcprofile.Setting{{GOGC: math.MaxInt}}
+		},
+		"GOGC is -7": func(p *gcprofile.Plan) { p.Settings = []gcprofile.Setting{{GOGC: -7}} },
 		"limit is -1 bytes": func(p *gcprofile.Plan) {
 			p.Settings = []gcprofile.Setting{{Limit: -1}}
 		},
 		"GOGC=100 is given twice": func(p *gcprofile.Plan) { p.Settings = []gcprofile.Setting{{GOGC: 100}, {GOGC: 100}} },
 		"no settings":             func(p *gcprofile.Plan) { p.Settings = []gcprofile.Setting{} },
 		"rate is -1":              func(p *gcprofile.Plan) { p.Drive.Rate = -1 },
+		"rate is 1.1e+08":         func(p *gcprofile.Plan) { p.Drive.Rate = 1.1e8 },
 		"rate is NaN":             func(p *gcprofile.Plan) { p.Drive.Rate = math.NaN() },
 		"conns is -1":             func(p *gcprofile.Plan) { p.Drive.Conns = -1 },
 		"collections is -1":       func(p *gcprofile.Plan) { p.Drive.Collections = -1 },
@@ -102,7 +128,7 @@ func TestWhatCannotBeMeasuredIsRefusedInOneLine(t *testing.T) {
 	_, err := gcprofile.Start(t.Context(), gcprofile.Spec{Live: -1})
 	require.ErrorIs(t, err, gcprofile.ErrInput)
 	_, err = gcprofile.Measure(t.Context(), start(t, gcprofile.Spec{}), gcprofile.Drive{})
-	require.ErrorContains(t, err, "the rate is 0 requests a second (want more than 0)")
+	require.ErrorContains(t, err, "the rate is 0 requests a second (want more than 0, up to 1e8)")
 }
 
 func TestALimitNearTheLiveSetIsWarnedOfBeforehand(t *testing.T) {
@@ -113,6 +139,13 @@ func TestALimitNearTheLiveSetIsWarnedOfBeforehand(t *testing.T) {
 	spec.MemLimit = 120 * mebibyte
 	assert.Empty(t, spec.Warning())
 	assert.Empty(t, gcprofile.Spec{Live: 100 * mebibyte}.Warning())
+
+	// What the runtime needs itself is much beside a small live set.
+	spec = gcprofile.Spec{Live: 16 * mebibyte, GOGC: gcprofile.Off, MemLimit: 19 * mebibyte}
+	assert.Contains(t, spec.Warning(), "GOMEMLIMIT=19MiB is 1.19 times the live set of 16MiB, and below 22.6MiB (1.1 times the live set, and 5MiB of the runtime's own)")
+	spec.MemLimit = 24 * mebibyte
+	assert.Empty(t, spec.Warning())
+	assert.Contains(t, gcprofile.Spec{GOGC: 100, MemLimit: mebibyte}.Warning(), "death spiral ahead: GOGC=100 GOMEMLIMIT=1MiB without a live set")
 }
 
 func TestPeakHeapIsWhatTheSettingPermits(t *testing.T) {

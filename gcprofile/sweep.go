@@ -3,7 +3,6 @@ package gcprofile
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -149,14 +148,15 @@ func MeasureFresh(ctx context.Context, spec Spec, d Drive) (*Block, error) {
 		return nil, err
 	}
 	b, err := Measure(ctx, s, d)
-	return b, errors.Join(err, end(ctx, s))
+	return b, end(ctx, s, err)
 }
 
-// end stops a server whose connections are closed.
-func end(ctx context.Context, s *Server) error {
+// end stops a server whose connections are closed. After a failure that is err, which
+// is returned then: that a server which has failed cannot be stopped well follows from it.
+func end(ctx context.Context, s *Server, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return s.Stop(ctx)
+	return cmp.Or(err, s.Stop(ctx))
 }
 
 func capacity(ctx context.Context, p Plan) (float64, error) {
@@ -165,5 +165,5 @@ func capacity(ctx context.Context, p Plan) (float64, error) {
 		return 0, err
 	}
 	rate, err := Capacity(ctx, s, p.Drive.Conns, p.CapacityFor)
-	return rate, errors.Join(err, end(ctx, s))
+	return rate, end(ctx, s, err)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -136,6 +137,22 @@ func TestMemoryOfAServerShowsWhatItHolds(t *testing.T) {
 	// Its pages were never written to, so they are not resident.
 	assert.Less(t, much.Memory.RSS, uint64(64<<20))
 	assert.GreaterOrEqual(t, little.Rusage.MaxRSS, little.Memory.RSS/2)
+}
+
+// TestThePeakOfAServerIsItsOwn, and not that of whoever started it.
+func TestThePeakOfAServerIsItsOwn(t *testing.T) {
+	leaveNothing(t)
+	const held = 256 << 20
+	much := make([]byte, held)
+	for i := 0; i < len(much); i += os.Getpagesize() {
+		much[i] = 1
+	}
+	s := startServer(t, ServerSpec{Model: "echo"})
+	snap, err := s.Stats(t.Context())
+	require.NoError(t, err)
+	runtime.KeepAlive(much)
+	assert.Less(t, snap.Rusage.MaxRSS, uint64(held/2))
+	assert.GreaterOrEqual(t, snap.Rusage.MaxRSS, snap.Memory.RSS)
 }
 
 func TestAllocationsAreCountedExactly(t *testing.T) {

@@ -38,6 +38,13 @@ func fillFromOS(snap *Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("memory of this process: %w", err)
 	}
+	// What getrusage says is not below the peak of whoever started this process: the
+	// kernel carries it over exec, whose child has had the parent's memory till then.
+	status, err := self.NewStatus()
+	if err != nil {
+		return fmt.Errorf("peak memory of this process: %w", err)
+	}
+	snap.Rusage.MaxRSS = max(status.VmHWM, maps.Rss)
 	snap.Memory = &Memory{RSS: maps.Rss, PSS: maps.Pss, Anonymous: maps.Anonymous, Swap: maps.Swap}
 	return nil
 }

@@ -30,7 +30,7 @@ type Snapshot struct {
 type Rusage struct {
 	User   time.Duration `json:"user_ns"`   // CPU time in user mode
 	System time.Duration `json:"system_ns"` // CPU time in the kernel
-	MaxRSS uint64        `json:"max_rss"`   // largest resident set so far, in bytes
+	MaxRSS uint64        `json:"max_rss"`   // largest resident set of this program so far, in bytes; but on Linux not below its parent's
 
 	MinorFaults         uint64 `json:"minor_faults"` // page faults served from memory
 	MajorFaults         uint64 `json:"major_faults"` // page faults that had to read from a disk

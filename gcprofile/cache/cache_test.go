@@ -189,6 +189,9 @@ func TestAClockThatIsSetBackReturnsNothingExpired(t *testing.T) {
 	w.pass(time.Second)
 	_, ok = c.Get("b")
 	assert.False(t, ok, "and the new time is the one that counts")
+	require.NoError(t, c.SetFor("ever", 1, math.MaxInt64))
+	_, ok = c.Get("ever")
+	assert.True(t, ok, "later than time goes is never")
 	for _, at := range []time.Time{{}, time.Unix(1<<40, 0), {}, time.Unix(1<<40, 0)} { // further than a duration reaches
 		w.t = at
 		require.NoError(t, c.Set("c", 1))
@@ -260,6 +263,35 @@ func TestAFullCacheAllocatesNothing(t *testing.T) {
 		key++
 	}))
 	assert.Equal(t, 1000, c.Len())
+	assert.Equal(t, 4, c.Chunks(), "places of what has left are used again: 1,000 and the root, 256 in each")
+}
+
+// A hundred times the entries may cost some times the memory accesses, but not a hundred
+// times the work.
+func TestAnEvictionTakesAsLongInALargeCacheAsInASmallOne(t *testing.T) {
+	evicting := func(entries int) time.Duration {
+		c, err := cache.New(cache.Config[uint64, uint64]{MaxBytes: int64(entries), Cost: func(uint64, uint64) int64 { return 1 }})
+		require.NoError(t, err)
+		defer c.Close()
+		key := uint64(0)
+		for ; key < uint64(2*entries); key++ {
+			require.NoError(t, c.Set(key, key))
+		}
+		least := time.Duration(math.MaxInt64)
+		for range 20 { // that which others disturbed least
+			began := time.Now()
+			for range 200 {
+				_ = c.Set(key, key)
+				key++
+			}
+			least = min(least, time.Since(began))
+		}
+		require.GreaterOrEqual(t, c.Stats().Evicted, uint64(entries+20*200))
+		return least
+	}
+	small, large := evicting(1_000), evicting(100_000)
+	t.Logf("200 evictions: %v of 1,000 entries, %v of 100,000", small, large)
+	assert.Less(t, large, 40*small)
 }
 
 func TestConfigThatCannotBeMeantIsAnError(t *testing.T) {

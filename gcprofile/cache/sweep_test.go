@@ -70,3 +70,32 @@ func TestACacheThatIsForgottenIsCollected(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { runtime.GC(); return len(freed) == 1 }, 10*time.Second, time.Millisecond)
 }
+
+func TestASweepLooksAtEveryPlace(t *testing.T) {
+	for _, n := range []int{1, 2, 1023, 1024, 1025, 2048, 2049} { // around the size of a batch
+		w := newWatch()
+		c, err := cache.New(cache.Config[int, int]{Cost: func(int, int) int64 { return 1 }, Now: w.now})
+		require.NoError(t, err)
+		for k := range n {
+			require.NoError(t, c.Set(k, k))
+		}
+		w.pass(time.Hour)
+		assert.Equal(t, n, c.Sweep())
+		assert.Zero(t, c.Len())
+		require.NoError(t, c.Close())
+	}
+}
+
+// The next sweep would hold it for an hour.
+func TestACacheThatIsClosedIsCollectedAtOnce(t *testing.T) {
+	freed := make(chan bool, 1)
+	func() {
+		c, err := cache.New(cache.Config[int, int]{SweepEvery: time.Hour, Cost: func(int, int) int64 { return 1 }})
+		require.NoError(t, err)
+		require.NoError(t, c.Set(1, 1))
+		require.True(t, c.Armed())
+		runtime.AddCleanup(c, func(done chan bool) { done <- true }, freed)
+		require.NoError(t, c.Close())
+	}()
+	require.Eventually(t, func() bool { runtime.GC(); return len(freed) == 1 }, 10*time.Second, time.Millisecond)
+}

@@ -124,6 +124,32 @@ func TestNoMoreIsReadThanTheChunksHold(t *testing.T) {
 	assert.EqualValues(t, 10_000, read.Load())
 }
 
+// A chunk that waits to be filled again does not keep alive what was in it.
+func TestRecordsThatWereSummarizedAreNotKeptAlive(t *testing.T) {
+	const size = 10
+	var freed, done atomic.Int64
+	source := func(yield func(Record) bool) {
+		for i := range uint64(2 * size) {
+			if i == size+1 {
+				// The first chunk is back, and the second one has one record.
+				require.Eventually(t, func() bool { runtime.GC(); return done.Load() == 1 && freed.Load() >= size-1 }, 20*time.Second, time.Millisecond,
+					"the notes of the first chunk")
+			}
+			note := make([]byte, 1<<10)
+			runtime.AddCleanup(&note[0], func(int) { freed.Add(1) }, 0)
+			if !yield(Record{ID: i, Note: note}) {
+				return
+			}
+		}
+	}
+	s, err := Chunked(t.Context(), source, Chunking{Size: size, Workers: 1, Work: func(chunk []Record) (Summary, error) {
+		defer done.Add(1)
+		return Summarize(chunk)
+	}})
+	require.NoError(t, err)
+	assert.EqualValues(t, 2*size, s.Records)
+}
+
 func TestChunkedEndsWithTheFirstErrorOrItsContext(t *testing.T) {
 	var calls atomic.Int64
 	failing := errors.New("disk full")

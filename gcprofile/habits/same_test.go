@@ -141,8 +141,40 @@ func TestThePooledWaysAllocateNothing(t *testing.T) {
 		allocs[way.Name] = testing.AllocsPerRun(50, func() { _ = way.Process(io.Discard, some) })
 	}
 	t.Logf("allocations for 99 texts: %v", allocs)
-	assert.GreaterOrEqual(t, allocs["naive"], 99.0)
+	assert.InDelta(t, 99, allocs["naive"], 2, "one buffer for each, that is large enough")
 	assert.GreaterOrEqual(t, allocs["strings"], 3*99.0)
 	assert.LessOrEqual(t, allocs["pooled-bytes"], 2.0, "0, but for a collection in between")
 	assert.LessOrEqual(t, allocs["pooled-buffer"], 2.0)
+}
+
+// Messages that are longer than a new buffer make it grow once, and then it stays so.
+func TestAPooledBufferThatHasGrownStaysSo(t *testing.T) {
+	forgets(t)
+	alone(t)
+	long := []string{strings.Repeat("long", BufferSize)}
+	for _, way := range Ways() {
+		if !strings.HasPrefix(way.Name, "pooled") {
+			continue
+		}
+		require.NoError(t, way.Process(io.Discard, long))
+		assert.Zero(t, testing.AllocsPerRun(50, func() { _ = way.Process(io.Discard, long) }), way.Name)
+	}
+}
+
+func TestJoinersAllocateWhatTheirNamesSay(t *testing.T) {
+	forgets(t)
+	alone(t)
+	parts := strings.Split(strings.Repeat("a part of sixteen,", 200), ",")
+	allocs := map[string]float64{}
+	for _, joiner := range Joiners() {
+		_ = joiner.Join(parts, ";")
+		allocs[joiner.Name] = testing.AllocsPerRun(20, func() { _ = joiner.Join(parts, ";") })
+	}
+	t.Logf("allocations for %d parts: %v", len(parts), allocs)
+	assert.GreaterOrEqual(t, allocs["concatenation"], 2.0*199, "one for each part and each separator")
+	assert.Less(t, allocs["builder"], 30.0, "it doubles")
+	assert.Greater(t, allocs["builder"], 3.0)
+	for _, once := range []string{"builder-grown", "pooled-buffer", "strings.Join"} {
+		assert.Equal(t, 1.0, allocs[once], once+": the string alone")
+	}
 }

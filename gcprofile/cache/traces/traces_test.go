@@ -88,6 +88,22 @@ func TestDriftForgetsWhatWasPopular(t *testing.T) {
 	first := top(trace[:1000])
 	assert.NotEqual(t, first, top(trace[99_000:]))
 	assert.Less(t, counts(trace[99_000:])[first], counts(trace[:1000])[first])
+	// 99,000 requests, and a key for every 20 of them: what was popular first is about the
+	// 5,000th then, of 10,000.
+	again, popular := 0, counts(trace[:1000])
+	for _, r := range trace[99_000:] {
+		if popular[r.Key] > 1 {
+			again++
+		}
+	}
+	assert.Less(t, again, 50, "requests of 1000 to what was asked for twice in the first thousand")
+}
+
+func TestNeighboursInRankAreNoneAsKeys(t *testing.T) {
+	trace := made(t, traces.Spec{Name: "scan", Sizes: traces.Fixed, Keys: 1000, N: 1000})
+	for i := range trace[1:] {
+		require.Greater(t, max(trace[i].Key, trace[i+1].Key)-min(trace[i].Key, trace[i+1].Key), uint64(1000))
+	}
 }
 
 func TestSizesBelongToKeysAndAverageOneKiB(t *testing.T) {
