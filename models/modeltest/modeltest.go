@@ -72,14 +72,14 @@ type rule struct {
 	lacking  func() string // why this host cannot run it, "" if it can
 }
 
-// rules is the suite, in the order in which it runs: what later rules rely on
-// comes first.
+// rules is the suite, in the order in which it tells what it found: what later
+// rules rely on comes first.
 func rules() []rule {
 	return slices.Concat(bytesRules, sessionRules, pendingRules, endingRules,
 		idleRules, limitRules, shutdownRules, closeRules, setupRules, statsRules)
 }
 
-// Rules returns all rules in the order in which [Run] applies them.
+// Rules returns all rules in the order of [Run]'s subtests.
 func Rules() []Rule {
 	var public []Rule
 	for _, r := range rules() {
