@@ -20,13 +20,6 @@ import (
 	"netbench/models"
 )
 
-// Waits between accepts that fail for want of something: the first, and the
-// longest.
-const (
-	firstBackoff = 5 * time.Millisecond
-	lastBackoff  = time.Second
-)
-
 // Session is what becomes of one connection.
 type Session interface {
 	// Serve serves the connection and returns when all that the session holds is
@@ -195,7 +188,7 @@ func (s *Server) accept() error {
 		s.mu.Lock()
 		s.totals.AcceptErrors++
 		s.mu.Unlock()
-		backoff = min(max(2*backoff, firstBackoff), lastBackoff)
+		backoff = listen.Backoff(backoff)
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:

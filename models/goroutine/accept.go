@@ -12,13 +12,6 @@ import (
 	"netbench/models"
 )
 
-// Waits between accepts that fail for want of something: the first, and the
-// longest.
-const (
-	firstBackoff = 5 * time.Millisecond
-	lastBackoff  = time.Second
-)
-
 // queueMax bounds how many connections Shutdown takes from the backlog: none is
 // ever longer.
 const queueMax = 65535
@@ -216,7 +209,7 @@ func (s *server) backOff(last time.Duration, end <-chan struct{}) time.Duration 
 	s.mu.Lock()
 	s.totals.AcceptErrors++
 	s.mu.Unlock()
-	wait := min(max(2*last, firstBackoff), lastBackoff)
+	wait := listen.Backoff(last)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -16,13 +16,6 @@ import (
 	"netbench/models"
 )
 
-// Waits between accepts that fail for want of something: the first, and the
-// longest.
-const (
-	firstBackoff = 5 * time.Millisecond
-	lastBackoff  = time.Second
-)
-
 // Connections that are accepted in one go: enough to be quick, few enough for
 // those that are served. Loops that share a listener take less, to leave the
 // others some.
@@ -220,7 +213,7 @@ func (l *loop) reject(fd int) {
 // retryLater stops accepting for a while that is longer each time.
 func (l *loop) retryLater() {
 	l.ignore()
-	l.accept.backoff = min(max(2*l.accept.backoff, firstBackoff), lastBackoff)
+	l.accept.backoff = listen.Backoff(l.accept.backoff)
 	l.accept.retryAt = l.now + l.accept.backoff
 }
 

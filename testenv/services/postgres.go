@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -71,8 +70,7 @@ func (o PostgresOptions) check() error {
 // Postgres is a PostgreSQL server that answers. Its methods may be called from
 // several goroutines.
 type Postgres struct {
-	body     body
-	info     Info
+	server
 	dsn      secret
 	password secret
 }
@@ -106,51 +104,11 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 
 // given is the first rung.
 func (o PostgresOptions) given(ctx context.Context) (*Postgres, string, error) {
-	address, source := o.Given, "the given address"
-	if address == "" {
-		address, source = os.Getenv(EnvPostgres), EnvPostgres
-	}
-	if address == "" {
-		return nil, "", absence(EnvPostgres + " is not set")
-	}
-	p, err := newPostgres(address)
-	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", source, err)
-	}
-	if o.Permit != nil {
-		if err := o.Permit(p.info.Addr); err != nil {
-			return nil, "", fmt.Errorf("%s: %w", source, err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	if err := p.inspect(ctx); err != nil {
-		return nil, "", fmt.Errorf("%s: %s: %w", source, p.info.Addr, err)
-	}
-	p.body = elsewhere{}
-	return p, source + " is set", nil
+	return askedFor(ctx, o.Given, EnvPostgres, o.Permit, newPostgres)
 }
 
 func (o PostgresOptions) startContained(ctx context.Context) (*Postgres, string, error) {
-	engine, err := engine()
-	if err != nil {
-		return nil, "", err
-	}
-	c, err := engine.Postgres(ctx, o)
-	if err != nil {
-		return nil, "", err
-	}
-	p, err := newPostgres(c.Address)
-	if err == nil {
-		p.body = contained{c}
-		asking, cancel := context.WithTimeout(ctx, answerTimeout)
-		err = p.inspect(asking)
-		cancel()
-	}
-	if err != nil {
-		return nil, "", errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
-	}
-	return p, c.Found, nil
+	return inContainer(ctx, func(c Containers) (Contained, error) { return c.Postgres(ctx, o) }, newPostgres)
 }
 
 // newPostgres is a server known by its DSN. The error does not quote the DSN: in

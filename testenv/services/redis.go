@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -53,8 +52,7 @@ type RedisOptions struct {
 // Redis is a Redis server that answers, or a stand-in. Its methods may be called
 // from several goroutines.
 type Redis struct {
-	body    body
-	info    Info
+	server
 	options func() *redis.Options // a new copy; a function as secret is one
 }
 
@@ -85,51 +83,11 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 
 // given is the first rung.
 func (o RedisOptions) given(ctx context.Context) (*Redis, string, error) {
-	address, source := o.Given, "the given address"
-	if address == "" {
-		address, source = os.Getenv(EnvRedis), EnvRedis
-	}
-	if address == "" {
-		return nil, "", absence(EnvRedis + " is not set")
-	}
-	r, err := newRedis(address)
-	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", source, err)
-	}
-	if o.Permit != nil {
-		if err := o.Permit(r.info.Addr); err != nil {
-			return nil, "", fmt.Errorf("%s: %w", source, err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	if err := r.inspect(ctx); err != nil {
-		return nil, "", fmt.Errorf("%s: %s: %w", source, r.info.Addr, err)
-	}
-	r.body = elsewhere{}
-	return r, source + " is set", nil
+	return askedFor(ctx, o.Given, EnvRedis, o.Permit, newRedis)
 }
 
 func (o RedisOptions) startContained(ctx context.Context) (*Redis, string, error) {
-	engine, err := engine()
-	if err != nil {
-		return nil, "", err
-	}
-	c, err := engine.Redis(ctx, o)
-	if err != nil {
-		return nil, "", err
-	}
-	r, err := newRedis(c.Address)
-	if err == nil {
-		r.body = contained{c}
-		asking, cancel := context.WithTimeout(ctx, answerTimeout)
-		err = r.inspect(asking)
-		cancel()
-	}
-	if err != nil {
-		return nil, "", errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
-	}
-	return r, c.Found, nil
+	return inContainer(ctx, func(c Containers) (Contained, error) { return c.Redis(ctx, o) }, newRedis)
 }
 
 // newRedis is a server known by its address. The error does not quote it: in one

@@ -63,12 +63,6 @@ func (g *Gate) Close() error {
 	return err
 }
 
-// Waits between accepts that fail: the first, and the longest.
-const (
-	firstBackoff = 5 * time.Millisecond
-	lastBackoff  = time.Second
-)
-
 // Accept returns a connection for which there is room.
 func (g *Gate) Accept() (net.Conn, error) {
 	select {
@@ -98,7 +92,7 @@ func (g *Gate) Accept() (net.Conn, error) {
 				return nil, err
 			}
 			g.s.AcceptFailed()
-			backoff = min(max(2*backoff, firstBackoff), lastBackoff)
+			backoff = listen.Backoff(backoff)
 			select {
 			case <-g.closed:
 				return nil, net.ErrClosed
