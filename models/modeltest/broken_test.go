@@ -141,7 +141,7 @@ func TestSuiteCatchesEachBrokenServer(t *testing.T) {
 		}
 	}
 	var crowd sync.WaitGroup
-	room := make(chan struct{}, 12)
+	room := make(chan struct{}, 24)
 	var single []int
 	for i, b := range brokenServers {
 		r := ruleNamed(t, b.rule)
@@ -157,7 +157,7 @@ func TestSuiteCatchesEachBrokenServer(t *testing.T) {
 	}
 	crowd.Wait()
 	for _, i := range single {
-		judge(i, ruleNamed(t, brokenServers[i].rule), time.Second)
+		judge(i, ruleNamed(t, brokenServers[i].rule), 500*time.Millisecond)
 	}
 	for i, b := range brokenServers {
 		t.Run(b.rule+"/"+strings.ReplaceAll(b.name, " ", "-"), func(t *testing.T) {

@@ -66,19 +66,20 @@ type rule struct {
 	check     func(*probe)
 
 	alone    bool          // looks at the whole process
+	busy     bool          // computes more than it waits, which is in the way of others
 	networks bool          // worth repeating on every kind of socket
 	tcp      bool          // makes sense on TCP only
 	lacking  func() string // why this host cannot run it, "" if it can
 }
 
-// rules is the suite, in the order in which it runs: what later rules rely on
-// comes first.
+// rules is the suite, in the order in which it tells what it found: what later
+// rules rely on comes first.
 func rules() []rule {
 	return slices.Concat(bytesRules, sessionRules, pendingRules, endingRules,
 		idleRules, limitRules, shutdownRules, closeRules, setupRules, statsRules)
 }
 
-// Rules returns all rules in the order in which [Run] applies them.
+// Rules returns all rules in the order of [Run]'s subtests.
 func Rules() []Rule {
 	var public []Rule
 	for _, r := range rules() {
@@ -113,6 +114,7 @@ type Option func(*plan)
 type plan struct {
 	declared map[string]string // rule to reason
 	networks []string
+	only     []string // rules; nil means all
 	short    bool
 }
 
@@ -132,14 +134,23 @@ func Networks(names ...string) Option {
 	return func(p *plan) { p.networks = names }
 }
 
+// Only asks for these rules and no others, for a variant of a model that passes
+// all: those that what is different about the variant could break. A name that no
+// rule has fails the test.
+func Only(rules ...string) Option {
+	return func(p *plan) { p.only = rules }
+}
+
 // Short asks for less data and for one network, as the flag -short does.
 func Short() Option {
 	return func(p *plan) { p.short = true }
 }
 
 // Run judges the servers that factory makes by every rule, each in a subtest
-// with the rule's name that contains one for each network. After each rule it
-// also looks for goroutines and descriptors that were left behind.
+// with the rule's name that contains one for each network. It also looks for
+// goroutines and descriptors that were left behind. Rules that mostly wait are
+// judged together before the first subtest; if they leave something behind they
+// are judged again, one by one, to tell which of them it was.
 func Run(t *testing.T, factory models.Factory, options ...Option) {
 	t.Helper()
 	run(subtests{t}, rules(), factory, testing.Short(), options...)
@@ -170,6 +181,14 @@ func run(t runner, suite []rule, factory models.Factory, short bool, options ...
 			t.Errorf("rule %q is declared to fail but does not exist (Rules lists those that do)", name)
 		}
 	}
+	for _, name := range p.only {
+		if !slices.ContainsFunc(suite, func(r rule) bool { return r.name == name }) {
+			t.Errorf("rule %q is asked for but does not exist (Rules lists those that do)", name)
+		}
+	}
+	if p.only != nil {
+		suite = slices.DeleteFunc(slices.Clone(suite), func(r rule) bool { return !slices.Contains(p.only, r.name) })
+	}
 	networks := available(t, p.networks)
 	if len(networks) == 0 {
 		t.FailNow()
@@ -178,21 +197,27 @@ func run(t runner, suite []rule, factory models.Factory, short bool, options ...
 		networks = networks[:1]
 	}
 	_, leaky := p.declared["no-leak"]
-	for _, r := range suite {
+	s := setting{patience: defaultPatience, short: p.short, alone: true, leaks: !leaky}
+	together := p.together(suite, factory, networks, s)
+	found := len(together.left) == 0
+	for i, r := range suite {
 		reason, declared := p.declared[r.name]
 		t.Run(r.name, func(t runner) {
 			t.Helper()
 			if r.lacking != nil && r.lacking() != "" {
 				t.Skipf("not judged here: %s", r.lacking())
 			}
-			s := setting{patience: defaultPatience, short: p.short, alone: true, leaks: !leaky}
 			on := r.on(networks)
 			if len(on) == 0 {
 				t.Skipf("not judged on %s, which lacks what it is about", strings.Join(networks, " and "))
 			}
 			if !declared {
 				for _, s.network = range on {
-					t.Run(s.network, func(t runner) { r.judge(t, factory, s) })
+					if rec := together.verdict(i, s.network); rec != nil {
+						t.Run(s.network, func(t runner) { rec.replay(t) })
+					} else if !t.Run(s.network, func(t runner) { r.judge(t, factory, s) }) {
+						found = true
+					}
 				}
 				return
 			}
@@ -206,6 +231,9 @@ func run(t runner, suite []rule, factory models.Factory, short bool, options ...
 			}
 			t.Logf("DECLARED: fails %s: %s (found: %s)", r.name, reason, failures[0])
 		})
+	}
+	if !found {
+		t.Errorf("%s (by one of the rules that were judged together; none does so by itself)", strings.Join(together.left, "; "))
 	}
 }
 

@@ -42,6 +42,12 @@ func (r rule) judge(t T, factory models.Factory, s setting) {
 		before := takeInventory()
 		defer before.compare(t)
 	}
+	r.perform(t, factory, s)
+}
+
+// perform makes servers, checks them and takes them down.
+func (r rule) perform(t T, factory models.Factory, s setting) {
+	t.Helper()
 	p := &probe{T: t, setting: s, factory: factory}
 	defer p.finish()
 	r.check(p)

@@ -40,14 +40,33 @@ func (r *recorder) FailNow() {
 	runtime.Goexit()
 }
 
-// record judges on a goroutine of its own, which FailNow may end.
-func (r rule) record(factory models.Factory, s setting) *recorder {
+// replay says to t what r was told.
+func (r *recorder) replay(t T) {
+	t.Helper()
+	for _, l := range r.logs {
+		t.Logf("%s", l)
+	}
+	for _, f := range r.failures {
+		t.Errorf("%s", f)
+	}
+	if r.stopped {
+		t.FailNow()
+	}
+}
+
+// recorded calls f on a goroutine of its own, which FailNow may end.
+func recorded(f func(T)) *recorder {
 	rec := new(recorder)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.judge(rec, factory, s)
+		f(rec)
 	}()
 	<-done
 	return rec
+}
+
+// record judges and tells what was said.
+func (r rule) record(factory models.Factory, s setting) *recorder {
+	return recorded(func(t T) { r.judge(t, factory, s) })
 }

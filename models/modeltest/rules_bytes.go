@@ -15,11 +15,13 @@ var bytesRules = []rule{
 		name:  "exact-every-split",
 		doc:   "A message of 4 KiB comes back exact wherever it is split into two reads.",
 		check: checkEverySplit,
+		busy:  true,
 	},
 	{
 		name:     "exact-random-splits",
 		doc:      "Streams of up to 8 MiB come back exact for seeded random splits and for splits around powers of two, ReadBuffer and MaxPending, with read buffers from 1 byte on.",
 		check:    checkRandomSplits,
+		busy:     true,
 		networks: true,
 	},
 	{

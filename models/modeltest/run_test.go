@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,6 +173,72 @@ func TestRunFindsWhatARuleLeavesBehindUnlessDeclared(t *testing.T) {
 	s = onStage([]rule{leaking, noLeak}, false, Networks("tcp4"), Declares("no-leak", "it is what it is"))
 	close(release)
 	assert.Empty(t, s.allFailures())
+}
+
+func TestRunTellsWhichOfManyRulesLeftSomethingBehind(t *testing.T) {
+	release := make(chan struct{})
+	leaking := rule{name: "leaking", check: func(*probe) { go func() { <-release }() }}
+	s := onStage([]rule{passing, leaking, passing}, false, Networks("tcp4"))
+	close(release)
+	require.Len(t, s.subs, 3)
+	assert.Empty(t, s.subs[0].allFailures())
+	require.Len(t, s.subs[1].allFailures(), 1)
+	assert.Contains(t, s.subs[1].allFailures()[0], "goroutines were left behind")
+	assert.Empty(t, s.subs[2].allFailures())
+	assert.Empty(t, s.failures)
+}
+
+func TestRunFailsOnWhatRulesLeaveBehindOnlyTogether(t *testing.T) {
+	release := make(chan struct{})
+	var once sync.Once
+	leaking := rule{name: "leaking", check: func(*probe) { once.Do(func() { go func() { <-release }() }) }}
+	s := onStage([]rule{passing, leaking}, false, Networks("tcp4"))
+	close(release)
+	require.Len(t, s.allFailures(), 1)
+	assert.Contains(t, s.failures[0], "goroutines were left behind")
+	assert.Contains(t, s.failures[0], "by one of the rules that were judged together")
+}
+
+func TestRunJudgesWhatWaitsTogetherAndWhatLooksAtTheProcessAlone(t *testing.T) {
+	var here, most atomic.Int64
+	met := make(chan struct{})
+	member := func(alone, busy bool) rule {
+		return rule{name: "waits", alone: alone, busy: busy, check: func(p *probe) {
+			n := here.Add(1)
+			defer here.Add(-1)
+			if n > most.Load() {
+				most.Store(n)
+			}
+			if (alone || busy) && n > 1 {
+				p.Errorf("%d rules are judged beside one that is to be judged alone", n-1)
+			}
+			if !alone && !busy {
+				if n == 3 {
+					close(met)
+				}
+				select {
+				case <-met:
+				case <-time.After(p.patience):
+					p.fatalf("those that wait do not meet")
+				}
+			}
+		}}
+	}
+	suite := []rule{member(false, false), member(true, false), member(false, false), member(false, true), member(false, false)}
+	assert.Empty(t, onStage(suite, false, Networks("tcp4")).allFailures())
+	assert.EqualValues(t, 3, most.Load())
+}
+
+func TestRunJudgesOnlyWhatItIsAskedFor(t *testing.T) {
+	other := failing
+	other.name = "other"
+	s := onStage([]rule{passing, other}, false, Networks("tcp4"), Only("passing"))
+	assert.Empty(t, s.allFailures())
+	assert.Equal(t, []string{"passing", "passing/tcp4"}, s.played())
+
+	s = onStage([]rule{passing}, false, Networks("tcp4"), Only("pasing"))
+	require.Len(t, s.allFailures(), 1)
+	assert.Contains(t, s.allFailures()[0], `"pasing" is asked for but does not exist`)
 }
 
 func TestRulesHaveStableUniqueNamesAndSayWhatTheyDemand(t *testing.T) {

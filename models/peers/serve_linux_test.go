@@ -15,11 +15,9 @@ import (
 	"netbench/testenv"
 )
 
-// start starts a peer in a process of its own.
+// start starts a peer, whose program was built, in a process of its own.
 func start(t *testing.T, s scenario.Scenario) (*testenv.Server, load.Plan) {
 	t.Helper()
-	program := build(t, s.Server.Model)
-	s.Server.Program = program
 	server, plan, err := s.Start(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = server.Kill() })
@@ -36,34 +34,37 @@ func TestPeersServeWithoutAWrongOrLostByte(t *testing.T) {
 	for _, name := range peers.Names() {
 		e, err := peers.Lookup(name)
 		require.NoError(t, err)
-		for kind, s := range loads {
-			if e.Services != nil && kind != "http" {
-				continue
-			}
-			t.Run(name+"/"+kind, func(t *testing.T) {
-				s.Server.Model = name
-				server, plan := start(t, s)
-				plan.Duration = 100 * time.Millisecond
-				r, err := load.Run(t.Context(), plan)
-				require.NoError(t, err)
-				assert.Positive(t, r.Requests)
-				assert.Zero(t, r.Lost, r.FirstError)
-				for kind, n := range r.Errors {
-					assert.Zero(t, n, "%s: %s", kind, r.FirstError)
+		t.Run(name, func(t *testing.T) {
+			program := build(t, name)
+			for kind, s := range loads {
+				if e.Services != nil && kind != "http" {
+					continue
 				}
-				snap, err := server.Stats(t.Context())
-				require.NoError(t, err)
-				assert.Equal(t, e.Name, snap.Server.Model)
-				assert.GreaterOrEqual(t, snap.Server.Accepted, uint64(s.Plan.Conns))
-				assert.Empty(t, snap.Server.Fallback)
-				assert.Equal(t, strings.HasSuffix(name, peers.Recommended), snap.Server.Variant == "recommended")
-				assert.GreaterOrEqual(t, snap.Server.BytesIn, uint64(r.Requests), "at least a byte each")
-				assert.GreaterOrEqual(t, snap.Server.BytesOut, uint64(r.Requests))
-				assert.Zero(t, snap.Server.ConnErrors)
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-				defer cancel()
-				require.NoError(t, server.Stop(ctx))
-			})
-		}
+				t.Run(kind, func(t *testing.T) {
+					s.Server.Model, s.Server.Program = name, program
+					server, plan := start(t, s)
+					plan.Duration = 100 * time.Millisecond
+					r, err := load.Run(t.Context(), plan)
+					require.NoError(t, err)
+					assert.Positive(t, r.Requests)
+					assert.Zero(t, r.Lost, r.FirstError)
+					for kind, n := range r.Errors {
+						assert.Zero(t, n, "%s: %s", kind, r.FirstError)
+					}
+					snap, err := server.Stats(t.Context())
+					require.NoError(t, err)
+					assert.Equal(t, e.Name, snap.Server.Model)
+					assert.GreaterOrEqual(t, snap.Server.Accepted, uint64(s.Plan.Conns))
+					assert.Empty(t, snap.Server.Fallback)
+					assert.Equal(t, strings.HasSuffix(name, peers.Recommended), snap.Server.Variant == "recommended")
+					assert.GreaterOrEqual(t, snap.Server.BytesIn, uint64(r.Requests), "at least a byte each")
+					assert.GreaterOrEqual(t, snap.Server.BytesOut, uint64(r.Requests))
+					assert.Zero(t, snap.Server.ConnErrors)
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					require.NoError(t, server.Stop(ctx))
+				})
+			}
+		})
 	}
 }

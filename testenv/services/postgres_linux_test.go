@@ -248,15 +248,6 @@ func TestAPostgresThatDoesNotStartIsAbsentWithItsLastWords(t *testing.T) {
 	}
 }
 
-func TestGivingUpWhilePostgresStartsLeavesNothing(t *testing.T) {
-	leaveNothing(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	dir := programs(t, map[string]string{"initdb": "sleep 300 & sleep 300", "postgres": "exit 0"})
-	_, err := services.StartPostgres(ctx, services.PostgresOptions{Binaries: dir})
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-}
-
 func TestBadPostgresOptionsAreNamed(t *testing.T) {
 	_, err := services.StartPostgres(t.Context(), services.PostgresOptions{MaxConnections: 3})
 	assert.ErrorContains(t, err, "MaxConnections is 3")

@@ -75,6 +75,7 @@ func TestAllContendersServeUnderTheSameConditions(t *testing.T) {
 			service = "http"
 		}
 		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel() // each looks at a process of its own, and at no time
 			c := conditionsOf(t, e, service)
 			differs := maps.Clone(e.Differs)
 			if c.NoReadSize != "" {
