@@ -15,7 +15,7 @@ ABLATION   = reactor,reactor-level,reactor-own-buffers,reactor-one-read,reactor-
 PLATFORMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-race bench bench-all profile compare calibrate lint cross clean scale conformance toolchain proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers proof-cache proof-leaks proof-gc-settings proof-gc-recommend proof-before-after
+.PHONY: help build test test-race bench bench-all profile compare calibrate lint cross clean scale conformance long toolchain proof-generator proof-interleave-twins proof-interleave-slower race gate proof-gate proof-bisect proof-race proof-reactor proof-ablation proof-idle proof-memory proof-link proof-pool-http proof-pool-postgres proof-incident proof-pool-redis proof-strategies proof-services proof-zerocopy proof-proxy proof-vectored proof-buffers proof-cache proof-leaks proof-gc-settings proof-gc-recommend proof-before-after
 
 help: ## list the targets
 	@echo "netbench: a laboratory for Go network servers"
@@ -27,8 +27,9 @@ help: ## list the targets
 build: ## build bin/netbench
 	@$(GO) build -trimpath -o $(NETBENCH) ./cmd/netbench
 
+# Most tests wait more than they compute, so one package more than CPUs is under way.
 test: ## run all tests
-	$(GO) test ./...
+	$(GO) test -p $$(($$(nproc) + 1)) ./...
 	@echo "now what measures, while nothing else runs:"
 	$(GO) test -tags measure -run '$(MEASURING)' ./load
 
@@ -81,9 +82,12 @@ gate: build ## did the working tree become slower than BASE (a ref of git)? GATE
 scale: ## tier ci: 15,000 connections in one process, 60,000 over several; memory of idle ones; uploads and slow readers
 	$(GO) test -tags ci -count=1 -v -run '^TestScale' ./models/goroutine ./models/memory ./zerocopy/files
 
-conformance: ## tier ci: the reactor without each of its techniques, and the peers, by the rules of all models
-	$(GO) test -tags ci -count=1 -run '^TestConformanceOfVariants' ./models/reactor
+conformance: ## tier ci: variants of the models, and the peers, by all rules of models
+	$(GO) test -tags ci -count=1 -run '^TestConformanceOfVariants' ./models/goroutine ./models/reactor ./models/reuseport
 	cd models/peers/engines && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+long: ## tier ci: tests that wait too long for make test
+	$(GO) test -tags ci -count=1 -run '^TestLong' ./cmd/netbench/internal/cli ./testenv/services
 
 toolchain: ## tier ci: a build that a profile guides, beside a plain one; the detector with the runtime's goroutine leak profile
 	$(GO) test -tags ci -count=1 -v -run '^TestToolchain' ./cmd/netbench/internal/cli

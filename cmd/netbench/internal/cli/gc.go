@@ -30,8 +30,8 @@ server's process and from runtime/metrics.
 -budget or -p99 asks for a recommendation: the setting that keeps a peak RSS or a p99
 in a further block with a probability of 97.5 %, predicted from the blocks measured. A
 limit so near the live set that collections follow each other (a death spiral) is
-warned of: beforehand below 1.1 times the live set and 5 MiB, afterwards where collections
-took 40 % of all CPU time or the runtime cut them short at half of it.
+warned of: beforehand below 1.1 times the live set and 5 MiB, afterwards where
+collections took 40 % of all CPU time or the runtime cut them short at half of it.
 
 A setting is GOGC, and after an @ GOMEMLIMIT: 100, off@1.5 (times the live set),
 off@512MiB, 400@2.
