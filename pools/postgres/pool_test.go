@@ -35,6 +35,7 @@ func TestBeforeARealServer(t *testing.T) {
 		"ATimeOutDuringAQueryIsOneAndCostsLibPQItsConnection": aTimeOutDuringAQueryIsOneAndCostsLibPQItsConnection,
 		"APoolGoesOnAfterItsServerRestarted":                  aPoolGoesOnAfterItsServerRestarted,
 		"AQueryOverALinkThatStallsEndsInTime":                 aQueryOverALinkThatStallsEndsInTime,
+		"APoolWhoseConnectionsWereResetCloses":                aPoolWhoseConnectionsWereResetCloses,
 		"AWatchedPoolTellsOfConnectionsThatItThrowsAway":      aWatchedPoolTellsOfConnectionsThatItThrowsAway,
 		"PrintingAPoolShowsNoPassword":                        printingAPoolShowsNoPassword,
 	} {
@@ -231,6 +232,15 @@ func before(t *testing.T, server *services.Postgres) *faults.Stream {
 	require.NoError(t, err)
 	t.Cleanup(link.Close)
 	return link
+}
+
+func aPoolWhoseConnectionsWereResetCloses(t *testing.T, server *services.Postgres, dsn string) {
+	link := before(t, server)
+	db, err := postgres.Open(t.Context(), at(t, dsn, link.Addr()), postgres.Sized(2))
+	require.NoError(t, err)
+	require.NoError(t, db.Warm(t.Context(), 1))
+	link.Reset()
+	assert.NoError(t, db.Close())
 }
 
 func aQueryOverALinkThatStallsEndsInTime(t *testing.T, server *services.Postgres, dsn string) {
