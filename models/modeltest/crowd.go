@@ -41,7 +41,7 @@ func (p *plan) together(suite []rule, factory models.Factory, networks []string,
 	room := make(chan struct{}, atOnce)
 	before := takeInventory()
 	for i, r := range suite {
-		if _, declared := p.declared[r.name]; declared || !r.crowds() || r.lacking != nil && r.lacking() != "" {
+		if _, declared := p.declared[r.name]; declared || p.single || !r.crowds() || r.lacking != nil && r.lacking() != "" {
 			continue
 		}
 		for _, network := range r.on(networks) {

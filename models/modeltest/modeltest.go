@@ -116,6 +116,7 @@ type plan struct {
 	networks []string
 	only     []string // rules; nil means all
 	short    bool
+	single   bool // one server at a time
 }
 
 // Declares says that the model is known to fail a rule, and why. The reason is
@@ -139,6 +140,12 @@ func Networks(names ...string) Option {
 // rule has fails the test.
 func Only(rules ...string) Option {
 	return func(p *plan) { p.only = rules }
+}
+
+// OneByOne judges no rules together, for a model that cannot make a server while
+// another one of it runs in the process.
+func OneByOne() Option {
+	return func(p *plan) { p.single = true }
 }
 
 // Short asks for less data and for one network, as the flag -short does.

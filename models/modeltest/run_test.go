@@ -229,6 +229,22 @@ func TestRunJudgesWhatWaitsTogetherAndWhatLooksAtTheProcessAlone(t *testing.T) {
 	assert.EqualValues(t, 3, most.Load())
 }
 
+func TestRunJudgesNothingTogetherOneByOne(t *testing.T) {
+	var here atomic.Int64
+	member := func(name string) rule {
+		return rule{name: name, check: func(p *probe) {
+			if n := here.Add(1); n > 1 {
+				p.Errorf("%d others are judged", n-1)
+			}
+			time.Sleep(5 * time.Millisecond) // others would come meanwhile
+			here.Add(-1)
+		}}
+	}
+	suite := []rule{member("a"), member("b"), member("c")}
+	assert.Empty(t, onStage(suite, false, Networks("tcp4"), OneByOne()).allFailures())
+	assert.NotEmpty(t, onStage(suite, false, Networks("tcp4")).allFailures())
+}
+
 func TestRunJudgesOnlyWhatItIsAskedFor(t *testing.T) {
 	other := failing
 	other.name = "other"
